@@ -1,0 +1,75 @@
+"""Sentences for what cannot be said: which pods, since when, why. They end up in the conditions of an HPA object,
+where a tired operator reads them; so each is one sentence and bounded in length, however large the fleet is.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from inflight.signals.series import PodSample
+
+MAX_LENGTH = 480
+"""Leaves room for what the HPA controller writes around it."""
+
+_NAMED = 5
+_NAMES_LENGTH = 140
+_PART_LENGTH = 72
+
+
+def unseen_sentence(metric: str, unseen: Sequence[PodSample], unusable: Sequence[PodSample], expected: int) -> str:
+    """Why a fleet's value is unknown: pods that have reported before cannot be seen or say nothing of use."""
+    parts = []
+    if unseen:
+        times = [sample.received_at for sample in unseen if sample.received_at is not None]
+        since = f" since {format_time(min(times))}" if times else ""
+        parts.append(f"{len(unseen)} of {expected} pods unseen{since}: {_names(unseen)}")
+    if unusable:
+        parts.append(f"{len(unusable)} of {expected} pods without a usable value: {_names(unusable)}")
+    return _clip(f"{_clip(metric)}: {'; '.join(parts)}", MAX_LENGTH)
+
+
+def valueless_sentence(metric: str, samples: Sequence[PodSample]) -> str:
+    """Why no pod counts: none has ever had a value, or what they had is old and they are going away."""
+    reasons = Counter(_why(sample) or "has not reported yet" for sample in samples)
+    told = [
+        f"{_clip(reason)} ({count})" if len(samples) > 1 else _clip(reason) for reason, count in reasons.most_common(3)
+    ]
+    more = ", and other reasons" if len(reasons) > len(told) else ""
+    pods = "the only pod has no value" if len(samples) == 1 else f"none of {len(samples)} pods has a value"
+    return _clip(f"{_clip(metric)}: {pods} that counts: {', '.join(told)}{more}", MAX_LENGTH)
+
+
+def format_time(unix_seconds: float) -> str:
+    """The time of day in UTC, as logs show it."""
+    try:
+        return datetime.fromtimestamp(unix_seconds, UTC).strftime("%H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return f"the second {unix_seconds:g}"
+
+
+def _names(samples: Sequence[PodSample]) -> str:
+    """The first few by name; at least one."""
+    named: list[str] = []
+    for sample in samples[:_NAMED]:
+        named.append(_named(sample))
+        if sum(map(len, named)) > _NAMES_LENGTH:
+            break
+    left_out = len(samples) - len(named)
+    return ", ".join(named) + (f" and {left_out} more" if left_out else "")
+
+
+def _named(sample: PodSample) -> str:
+    why = _why(sample)
+    return _clip(f"{sample.name} ({why})" if why else sample.name)
+
+
+def _why(sample: PodSample) -> str:
+    if sample.failure or sample.missing:
+        return sample.failure or sample.missing
+    if sample.value is not None and sample.received_at is not None:
+        return f"said {sample.value:g} at {format_time(sample.received_at)}"
+    return ""
+
+
+def _clip(text: str, length: int = _PART_LENGTH) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
