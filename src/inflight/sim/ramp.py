@@ -12,6 +12,7 @@ import math
 
 import msgspec
 
+MIN_FACTOR = 0.001
 MAX_FACTOR = 1_000.0
 MAX_SECONDS = 30 * 86_400.0
 MAX_ENTRIES = 1_000
@@ -117,10 +118,15 @@ def _parse_entry(part: str, index: int) -> Reach:
     factor, colon, seconds = part.partition(":")
     if not colon:
         raise RampError(f"entry {index} of the ramp, {part.strip()[:40]!r}, has to look like 4:600 (factor, seconds)")
-    return Reach(
+    reach = Reach(
         _parse_number(factor, f"factor of entry {index}", MAX_FACTOR),
         _parse_number(seconds, f"seconds of entry {index}", MAX_SECONDS),
     )
+    if 0 < reach.factor < MIN_FACTOR:
+        raise RampError(
+            f"the factor of entry {index} of the ramp is {reach.factor:g}; it has to be 0 or at least {MIN_FACTOR:g}"
+        )
+    return reach
 
 
 def _parse_number(text: str, what: str, most: float) -> float:

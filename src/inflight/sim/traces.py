@@ -79,7 +79,7 @@ def read_trace(raw: bytes | str, name: str, seed: int = 0) -> Trace:
     if first.lstrip().startswith("{"):
         rows = _json_rows(first, lines, name)
         return _collect(rows, name, seed, _MOONCAKE_BIN_SECONDS)
-    header = [field.strip() for field in next(csv.reader([first]), [])]
+    header = [field.strip() for field in _fields(first, 1, name)]
     build, bin_seconds = _csv_format(header, name)
     return _collect(_csv_rows(lines, build, len(header), name), name, seed, bin_seconds)
 
@@ -106,7 +106,7 @@ def _csv_rows(
     for number, line in lines:
         if not line.strip():
             continue
-        fields = line.split(",") if '"' not in line else _quoted_fields(line, number, name)
+        fields = _fields(line, number, name)
         if len(fields) != width:
             raise TraceError(name, number, "", f"{len(fields)} fields where the header has {width}")
         try:
@@ -115,7 +115,9 @@ def _csv_rows(
             raise TraceError(name, number, error.field, error.problem) from error
 
 
-def _quoted_fields(line: str, number: int, name: str) -> list[str]:
+def _fields(line: str, number: int, name: str) -> list[str]:
+    if '"' not in line:
+        return line.split(",") if line else []
     try:
         return next(csv.reader([line], strict=True), [])
     except csv.Error as error:
