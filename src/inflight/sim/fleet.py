@@ -131,8 +131,8 @@ class Fleet:
             self._collect(pod, self.now)
 
     def run_out(self) -> None:
-        """Lets the requests under way finish or give up, with the fleet as it stands; call it when all have arrived."""
-        while self._flights:
+        """Lets all requests arrive and finish or give up, with the fleet as it stands."""
+        while self._flights or self._next_arrival is not None:
             self.advance(self.now + 1.0)
 
     def _next_moment(self) -> float:
