@@ -26,7 +26,7 @@ class Story:
         self._watchers: set[asyncio.Queue[Message | None]] = set()
 
     def tick(self, sample: dict[str, Any]) -> None:
-        """One sample of both fleets: {"t", "load", "speed", "slip", "policies": {name: {field: ..., "pods": [...]}}}."""
+        """One sample of both fleets: {"t", "load", "speed", "slip", "policies": {name: {field: ...}}}."""
         self.now = sample
         self._put("t", sample["t"])
         self._put("load", sample["load"])

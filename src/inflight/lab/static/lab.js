@@ -67,7 +67,7 @@
     { title: "Replicas", about: "Solid: ready. Dashed: asked for by the HPA.",
       series: both("ready").concat(both("replicas").map((one) => ({ ...one, name: `${one.name}, asked`, dash: [5, 4] }))), step: true },
     { title: "Requests waiting", about: "Accepted and not yet running: the queue that users feel.", series: both("waiting") },
-    { title: "Time to first token, p95", about: "Of the requests of the last 60 s that got a first token; the client gives up after 60 s.", series: both("ttft_p95"), limit: "ttft" },
+    { title: "Time to first token, p95", about: "Of the requests that ended in the last 60 s; a client without a first token gives up after 60 s.", series: both("ttft_p95"), limit: "ttft" },
     { title: "Requests running", about: "Summed over the fleet.", series: both("running") },
     { title: "KV cache in use", about: "Mean over the ready replicas.", series: both("kv"), ratio: true },
   ];
