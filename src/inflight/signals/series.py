@@ -1,8 +1,30 @@
-"""What one pod has reported: the last values with their time, and as much of the past as rates need."""
+"""What one pod has reported: its last page, and as much of the past as rates over a window need.
+
+Bounded whatever the scrape interval is: besides the last page, one page per third of the window is kept, at most six in
+all (of a vLLM page some 8 KiB each, so about 50 KiB a pod). Rates compare the last page with the youngest that is at
+least a window old, so they reach over 30 to 40 s; right after a start, over what there is, from two pages on.
+
+A restart (another engine or start time, a counter that fell or vanished) drops the past, so that no rate reaches over
+it. Times are Unix seconds, of receipt.
+"""
 
 from collections.abc import Mapping
+from operator import lt
 
 import msgspec
+
+from inflight.signals.derive import derive
+from inflight.signals.readings import Counter, Gauge, Histogram, Missing, PageReading, Ratio, Reading, SignalValue
+
+WINDOW_SECONDS = 30.0
+"""Two periods of the HPA's loop: long enough to hold some finished requests, short enough to follow a ramp."""
+
+_PER_WINDOW = 3
+_LONGEST_SPAN_SECONDS = 300.0
+"""A page older than this says nothing about now, even where a pod was not reached for so long."""
+
+_START_JITTER_SECONDS = 1.0
+"""As in `derive`: client libraries compute the start time anew, a little off."""
 
 
 class PodSample(msgspec.Struct, frozen=True):
@@ -27,3 +49,172 @@ class PodSample(msgspec.Struct, frozen=True):
     """Why the last attempt to reach the pod failed; empty when it succeeded or none was made yet."""
     quiet: bool = False
     """The page is fine and says that nothing happened that this signal could measure (no request finished, say)."""
+
+
+class PodSeries:
+    """The pages of one living pod. A successor under the same name (another uid) has a series of its own."""
+
+    def __init__(self, window_seconds: float = WINDOW_SECONDS) -> None:
+        self._window = window_seconds
+        self._latest: PageReading | None = None
+        self._past: list[tuple[float, PageReading]] = []
+        self._reported: set[str] = set()
+        self._values: dict[str, SignalValue | Missing] = {}
+        self.received_at: float | None = None
+        self.restarts = 0
+        self.restart_reason = ""
+
+    @property
+    def latest(self) -> PageReading | None:
+        return self._latest
+
+    def age(self, now: float) -> float | None:
+        """Seconds since the last page was received; None without one."""
+        return None if self.received_at is None else now - self.received_at
+
+    @property
+    def span_seconds(self) -> float:
+        """What rates reach over; 0 with one page."""
+        if self.received_at is None or not self._past:
+            return 0.0
+        return self.received_at - self._past[0][0]
+
+    @property
+    def coverage(self) -> float:
+        """How much of the window that is, 0 to 1."""
+        return min(1.0, self.span_seconds / self._window)
+
+    def __len__(self) -> int:
+        """Pages kept."""
+        return len(self._past) + (self._latest is not None)
+
+    def add(self, reading: PageReading, received_at: float) -> bool:
+        """Keep a page; whether it shows that the server was restarted since the page before."""
+        restart = "" if self._latest is None else began_anew(self._latest, reading)
+        remembered = False
+        if restart:
+            self.restarts += 1
+            self.restart_reason = restart
+            self._past.clear()
+        elif self._latest is not None and self.received_at is not None:
+            remembered = self._remember(self._latest, self.received_at, received_at)
+        self._latest = reading
+        self.received_at = received_at
+        self._values = {}
+        self._note_reported(reading, with_rates=remembered)
+        return bool(restart)
+
+    def value(self, signal: str) -> SignalValue | Missing:
+        """The signal as of the last page, by the name that `derive` gives it."""
+        found = self._values.get(signal)
+        if found is None:
+            found = self._values[signal] = self._derive(signal)
+            if isinstance(found, SignalValue):
+                self._reported.add(signal)
+        return found
+
+    def has_reported(self, signal: str) -> bool:
+        """Whether there has been a value since this pod is watched, before a restart in its place included."""
+        return signal in self._reported
+
+    def is_quiet(self, signal: str) -> bool:
+        """Whether the pages kept say that there was nothing to measure: no value, and nothing wrong with it either."""
+        if self._latest is None or not self._past:
+            return False
+        base = "service_time" if signal == "demand_concurrency" else _base(signal, self._latest.signals)
+        later, earlier = self._latest.signals.get(base), self._past[0][1].signals.get(base)
+        if isinstance(later, Histogram) and isinstance(earlier, Histogram):
+            return later.rows == earlier.rows and later.totals == earlier.totals
+        if isinstance(later, Ratio) and isinstance(earlier, Ratio):
+            below, before = later.denominator, earlier.denominator
+            return below.rows == before.rows and below.values == before.values
+        return False
+
+    def _derive(self, signal: str) -> SignalValue | Missing:
+        if self._latest is None:
+            return Missing(signal, "no page was received yet")
+        earlier = self._past[0][1] if self._past else None
+        elapsed = self.span_seconds if earlier is not None else None
+        found = derive(self._latest, earlier, elapsed, only=(signal,)).get(signal)
+        if found is not None:
+            return found
+        if self._latest.engine is None:
+            names = ", ".join(self._latest.prefixes[:4])
+            return Missing(
+                signal, f"no known engine's page{f' (names begin with {names})' if names else ''}", absent=True
+            )
+        return Missing(signal, f"the catalogue has no {signal} for {self._latest.engine}", absent=True)
+
+    def _remember(self, reading: PageReading, received_at: float, now: float) -> bool:
+        """Keep a page of the past where it is far enough from the one before; forget those that no rate needs."""
+        past = self._past
+        if now <= received_at:
+            # Of two pages of one moment the later one stays; a clock that went back makes the past useless.
+            if past and now <= past[-1][0]:
+                past.clear()
+            return False
+        remembered = not past or received_at - past[-1][0] >= self._window / _PER_WINDOW
+        if remembered:
+            past.append((received_at, reading))
+        while len(past) > 1 and (past[1][0] <= now - self._window or past[1][0] - past[0][0] > self._window):
+            del past[0]
+        if past and now - past[0][0] > _LONGEST_SPAN_SECONDS:
+            del past[0]
+        return remembered
+
+    def _note_reported(self, reading: PageReading, with_rates: bool) -> None:
+        """Rates are looked at when a page goes into the past, every ten seconds: soon enough to be remembered."""
+        reported = self._reported
+        for signal, found in reading.signals.items():
+            if type(found) is Gauge:
+                reported.add(signal)
+        if with_rates:
+            values = derive(reading, self._past[0][1] if self._past else None, self.span_seconds)
+            reported.update(signal for signal, found in values.items() if isinstance(found, SignalValue))
+
+
+def began_anew(earlier: PageReading, later: PageReading) -> str:
+    """What shows that the server was restarted between two pages; empty when nothing does."""
+    if earlier.engine != later.engine:
+        return (
+            f"the page is now of {later.engine or 'no known engine'}, before of {earlier.engine or 'no known engine'}"
+        )
+    started, started_before = later.started_at, earlier.started_at
+    if started is not None and started_before is not None and abs(started - started_before) > _START_JITTER_SECONDS:
+        return "its process has another start time"
+    for signal, here in later.signals.items():
+        there = earlier.signals.get(signal)
+        if there is not None and _fell(there, here):
+            return f"the counters of {signal} began anew"
+    return ""
+
+
+def _fell(earlier: Reading, later: Reading) -> bool:
+    if isinstance(later, Counter) and isinstance(earlier, Counter):
+        return _column_fell(earlier, earlier.values, later, later.values)
+    if isinstance(later, Histogram) and isinstance(earlier, Histogram):
+        return _column_fell(earlier, earlier.totals, later, later.totals)
+    if isinstance(later, Ratio) and isinstance(earlier, Ratio):
+        return _fell(earlier.numerator, later.numerator) or _fell(earlier.denominator, later.denominator)
+    return isinstance(later, Missing) and later.absent and isinstance(earlier, Counter | Histogram | Ratio)
+
+
+def _column_fell(
+    earlier: Counter | Histogram, before: tuple[float, ...], later: Counter | Histogram, now: tuple[float, ...]
+) -> bool:
+    if earlier.source.series != later.source.series:
+        return True
+    if earlier.rows != later.rows:
+        totals = dict(zip(later.rows, now, strict=True))
+        return any(totals.get(row, -1.0) < value for row, value in zip(earlier.rows, before, strict=True))
+    if any(map(lt, now, before)):
+        return True
+    return later.created != earlier.created and any(
+        here != there and here == here and there == there  # noqa: PLR0124 (NaN: the page does not say)
+        for here, there in zip(later.created, earlier.created, strict=False)
+    )
+
+
+def _base(signal: str, signals: Mapping[str, Reading]) -> str:
+    """The reading that a value such as `ttft_p95` is made of."""
+    return signal if signal in signals else signal.rpartition("_")[0]
