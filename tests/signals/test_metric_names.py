@@ -4,6 +4,8 @@ from collections import Counter
 
 import pytest
 
+from inflight.signals import shipped
+from inflight.signals.catalogue import QUANTILES, Combination, Record
 from inflight.signals.metric_names import METRICS, Metric, find_metric, served_names
 
 UNIT_ENDINGS = {
@@ -81,3 +83,42 @@ def test_other_names_are_not_found() -> None:
     assert find_metric("") is None
     assert find_metric("vllm_requests") is None
     assert find_metric("Inflight_requests") is None
+
+
+COMBINED_OTHERWISE = {
+    # A gateway sees the whole pool, and each of its replicas says the same.
+    "in_flight": {"max"},
+    "batch_limit": {"max"},
+    "kv_utilization": {"max"},
+    # The catalogue adds two counters and divides; of finished ratios the mean is what can be had.
+    "prefix_hit_rate": {"sum"},
+    "queue_pressure": {"sum"},
+}
+"""Where the catalogue combines otherwise for some engine, and why the table still says what it says."""
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_metric_agrees_with_the_catalogue(metric: Metric) -> None:
+    catalogue = shipped()
+    stem, _, statistic = metric.signal.rpartition("_")
+    if statistic in {"mean", *(f"p{percent}" for percent in QUANTILES)} and metric.signal not in catalogue.signals:
+        assert stem in catalogue.signals
+        ways = {
+            way.across
+            for engine in catalogue.engines.values()
+            for way in engine.signals.get(stem, ())
+            if isinstance(way, Record) and way.derive == "quantile"
+        }
+        assert ways == {"merge"}
+        return
+    if metric.signal in {"arrival_rate", "demand_concurrency"}:
+        return
+    assert catalogue.signals[metric.signal].unit.split(" ")[0].split("/")[0] in metric.unit.split(" ")[0]
+    ways = {
+        way.across
+        for engine in catalogue.engines.values()
+        for way in engine.signals.get(metric.signal, ())
+        if isinstance(way, Record | Combination)
+    }
+    allowed = {metric.across} | COMBINED_OTHERWISE.get(metric.signal, set())
+    assert ways <= allowed | ({"merge", "sum"} if metric.unit == "seconds" else set())

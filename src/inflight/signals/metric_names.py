@@ -39,6 +39,7 @@ def _google(*gauges: str) -> tuple[str, ...]:
 
 
 def _times(stem: str, signal: str, meaning: str) -> Iterator[Metric]:
+    """Quantiles and mean of a time that an engine keeps a histogram of."""
     for percent in (50, 95, 99):
         yield Metric(
             f"inflight_{stem}_seconds_p{percent}",
@@ -48,6 +49,13 @@ def _times(stem: str, signal: str, meaning: str) -> Iterator[Metric]:
             f"{meaning}: what {percent} % of the latest requests stayed below. Of several pods the slowest.",
             (f"vllm_{stem}_p{percent}", f"vllm_{stem}_seconds_p{percent}"),
         )
+    yield Metric(
+        f"inflight_{stem}_seconds_mean",
+        f"{signal}_mean",
+        "seconds",
+        "max",
+        f"{meaning}: the mean of the latest requests. Of several pods the slowest.",
+    )
 
 
 METRICS: tuple[Metric, ...] = (
@@ -121,6 +129,13 @@ METRICS: tuple[Metric, ...] = (
                 "nv_inference_pending_request_count",
             ),
         ),
+    ),
+    Metric(
+        "inflight_demand_requests",
+        "demand_concurrency",
+        "requests",
+        "sum",
+        "Requests that would be in service at once if none had to wait: arrivals times mean service time.",
     ),
     Metric(
         "inflight_kv_utilization",

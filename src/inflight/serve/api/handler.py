@@ -1,0 +1,216 @@
+"""The API as a function: a request in, a response out, no socket in sight.
+
+Order of the checks: the target must be readable; the health paths are open to all, everything else needs the token;
+then the path, the method, the representation, the parameters, and at last the question itself.
+"""
+
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from inflight import __version__
+from inflight.guard import Answer
+from inflight.serve.api import wire
+from inflight.serve.api.discovery import discovery_document
+from inflight.serve.api.messages import Request, Response
+from inflight.serve.api.negotiation import Encoding, choose_encoding
+from inflight.serve.api.options import check_timeout, read_options
+from inflight.serve.api.questions import Outcome, SampleSource, ask_custom, ask_external
+from inflight.serve.api.refusals import Refused, not_found
+from inflight.serve.api.routes import (
+    HEALTH_PATHS,
+    PLAIN_PATHS,
+    VERSIONS,
+    CustomQuery,
+    Discovery,
+    ExternalQuery,
+    Health,
+    Plain,
+    Route,
+    api_of,
+    find_route,
+)
+from inflight.serve.api.telemetry import Telemetry
+from inflight.serve.api.uri import split_target
+from inflight.serve.api.verdicts import VerdictLog
+from inflight.signals.metric_names import served_names
+from inflight.sources.clock import Clock
+
+_METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
+
+HealthCheck = Callable[[str], str]
+"""Takes `healthz`, `livez` or `readyz`; returns "" or a sentence about what is wrong."""
+
+
+class Manner(msgspec.Struct, frozen=True):
+    """How a document is written for this client."""
+
+    encoding: Encoding = "application/json"
+    pretty: bool = False
+
+
+class MetricsApi:
+    """Answers requests from one source of samples."""
+
+    def __init__(
+        self,
+        source: SampleSource,
+        clock: Clock,
+        token: str,
+        *,
+        health: HealthCheck = lambda _: "",
+        own_metrics: Callable[[], bytes] = lambda: b"",
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        if not token:
+            raise ValueError("the token of the metrics API must not be empty")
+        self._source = source
+        self._clock = clock
+        self._token = token.encode()
+        self._health = health
+        self._own_metrics = own_metrics
+        self._telemetry = telemetry if telemetry is not None else Telemetry()
+        self._verdicts = VerdictLog()
+        self._discovery: dict[tuple[Discovery, Manner], bytes] = {}
+
+    def handle(self, request: Request) -> Response:
+        """The response to a request; whatever the client sends, this does not raise."""
+        manner = Manner(choose_encoding(request.accept) or "application/json")
+        route: Route | None = None
+        try:
+            segments, parameters = split_target(request.target)
+            manner = Manner(manner.encoding, _wants_pretty(parameters, request.user_agent))
+            if not (len(segments) == 1 and segments[0] in HEALTH_PATHS):
+                self._check_token(request.authorization)
+            route = find_route(segments)
+            response = self._answer(request, route, parameters, manner)
+        except Refused as refusal:
+            if refusal.cause:
+                self._telemetry.refusals[refusal.cause] += 1
+            response = refusal_response(refusal, manner)
+        api = api_of(route)
+        self._telemetry.requests[api, response.status] += 1
+        return msgspec.structs.replace(response, api=api)
+
+    def _check_token(self, authorization: str) -> None:
+        """No credentials: 403, as for Kubernetes' anonymous user; credentials that are not ours: 401."""
+        scheme, _, credentials = authorization.strip().partition(" ")
+        if not scheme or (scheme.lower() == "bearer" and not credentials.strip()):
+            raise Refused(403, "forbidden: the token of this server is needed, as in 'Authorization: Bearer TOKEN'")
+        given = credentials.strip().encode("utf-8", "surrogateescape")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given, self._token):
+            raise Refused(401, "Unauthorized: the credentials are not the token that this server was started with")
+
+    def _answer(self, request: Request, route: Route | None, parameters: Mapping[str, str], manner: Manner) -> Response:
+        if request.has_body:
+            raise Refused(400, "the metrics API takes no request body", close=True)
+        if route is None:
+            raise not_found("the server could not find the requested resource")
+        if isinstance(route, Health) and request.method in {"GET", "HEAD"}:
+            return self._health_page(route)
+        if request.method != "GET":
+            raise Refused(405, f"{request.method[:20]} is not supported: the metrics API is read only", allow="GET")
+        check_timeout(parameters)
+        if route == Plain("metrics"):
+            return Response(200, self._own_metrics(), _METRICS_CONTENT_TYPE)
+        if choose_encoding(request.accept, discovery=isinstance(route, Discovery)) is None:
+            raise Refused(406, "only application/json and application/yaml can be had, and the request accepts neither")
+        match route:
+            case Discovery():
+                return Response(200, self._discover(route, manner), manner.encoding)
+            case CustomQuery() | ExternalQuery():
+                return self._ask(route, parameters, manner)
+            case _:
+                return _document_response(_plain_document(route), manner)
+
+    def _health_page(self, route: Health) -> Response:
+        problem = self._health(route.check)
+        text = f"{route.check} failed: {problem}\n" if problem else "ok"
+        return Response(503 if problem else 200, text.encode(), "text/plain; charset=utf-8")
+
+    def _discover(self, route: Discovery, manner: Manner) -> bytes:
+        body = self._discovery.get((route, manner))
+        if body is None:
+            document = discovery_document(route, served_names())
+            body = self._discovery[route, manner] = wire.encode(document, manner.encoding, pretty=manner.pretty)
+        return body
+
+    def _ask(self, query: CustomQuery | ExternalQuery, parameters: Mapping[str, str], manner: Manner) -> Response:
+        now = self._clock.now()
+        question = _describe(query, parameters)
+        try:
+            if isinstance(query, CustomQuery):
+                outcome = ask_custom(
+                    query, read_options(parameters, external=False, name=query.name), self._source, now
+                )
+            else:
+                outcome = ask_external(query, read_options(parameters, external=True), self._source, now)
+        except Refused as refusal:
+            if refusal.cause:
+                self._verdicts.note(question, refusal.cause, refusal.message)
+            raise
+        return self._outcome_response(outcome, query, question, manner)
+
+    def _outcome_response(
+        self, outcome: Outcome, query: CustomQuery | ExternalQuery, question: str, manner: Manner
+    ) -> Response:
+        verdict = outcome.verdict
+        if isinstance(verdict, Answer):
+            state = "complete" if verdict.seen >= verdict.expected else "partial"
+            self._verdicts.note(question, state, f"{verdict.seen} of {verdict.expected} pods have a fresh value")
+            self._telemetry.answers[api_of(query), state] += 1
+            return _document_response(outcome.document, manner)
+        self._verdicts.note(question, verdict.code, verdict.reason)
+        self._telemetry.answers[api_of(query), "empty"] += 1
+        self._telemetry.refusals[verdict.code] += 1
+        return _document_response(outcome.document, manner, warning=verdict.reason)
+
+
+def refusal_response(refusal: Refused, manner: Manner) -> Response:
+    """The Status of a refusal, with the headers that belong to its code."""
+    headers = []
+    if refusal.allow:
+        headers.append(("Allow", refusal.allow))
+    if refusal.code == 401:
+        headers.append(("WWW-Authenticate", "Bearer"))
+    body = wire.encode(wire.status_of(refusal), manner.encoding, pretty=manner.pretty)
+    return Response(refusal.code, body, manner.encoding, tuple(headers), refusal.close)
+
+
+def _document_response(document: Any, manner: Manner, warning: str = "") -> Response:
+    body = wire.encode(document, manner.encoding, pretty=manner.pretty)
+    headers = (("Warning", f'299 - "{_quotable(warning)}"'),) if warning else ()
+    return Response(200, body, manner.encoding, headers)
+
+
+def _quotable(text: str) -> str:
+    """Fit for a quoted string in a header: printable ASCII, quotes and backslashes escaped."""
+    plain = "".join(character if " " <= character <= "~" else "?" for character in text[:1000])
+    return plain.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _plain_document(route: Route) -> dict[str, Any]:
+    if route == Plain("version"):
+        return {"major": "1", "minor": "0", "gitVersion": f"v{__version__}"}
+    groups = [f"/apis/{group}" for group in VERSIONS]
+    versions = [f"/apis/{group}/{version}" for group in VERSIONS for version in VERSIONS[group]]
+    return {"paths": sorted(["/apis", *groups, *versions, *(f"/{page}" for page in (*HEALTH_PATHS, *PLAIN_PATHS))])}
+
+
+def _wants_pretty(parameters: Mapping[str, str], user_agent: str) -> bool:
+    """`pretty=true`, or a person's tool without the parameter, as in the generic API server."""
+    pretty = parameters.get("pretty", "")
+    if pretty:
+        return pretty in {"1", "t", "T", "true", "TRUE", "True"}
+    return user_agent.startswith(_PRETTY_AGENTS)
+
+
+def _describe(query: CustomQuery | ExternalQuery, parameters: Mapping[str, str]) -> str:
+    selectors = "&".join(
+        f"{key}={parameters[key][:100]}" for key in ("labelSelector", "metricLabelSelector") if parameters.get(key)
+    )
+    name = f"{query.resource[:40]}/{query.name[:100]} " if isinstance(query, CustomQuery) else ""
+    return f"{query.namespace[:63]} {name}{query.metric[:100]} {selectors}".rstrip()

@@ -1,0 +1,173 @@
+"""The transport: aiohttp's low-level server with the limits that a server on a network needs, in front of the API
+function.
+
+aiohttp reads HTTP and writes it; what it lacks is added here: a deadline for a request's headers (a client that sends
+one byte a minute would hold a connection for ever), a cap on connections, and errors as complete Status documents.
+HTTP/1.1 only.
+"""
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web import BaseRequest, Response, StreamResponse
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_server import Server
+
+from inflight.serve.api import messages
+from inflight.serve.api.handler import Manner, MetricsApi, refusal_response
+from inflight.serve.api.refusals import Refused
+from inflight.serve.api.telemetry import Telemetry
+from inflight.serve.api.uri import MAX_TARGET_BYTES
+
+MAX_CONNECTIONS = 512
+"""Go clients keep at most 25 idle ones per host; a kube-apiserver has a handful open."""
+MAX_HEADERS = 64
+MAX_HEADER_BYTES = 16 << 10
+MAX_FIELD_BYTES = 8 << 10
+HEADER_SECONDS = 10.0
+"""From the first byte of a request, or from the handshake, to the end of the headers."""
+KEEP_ALIVE_SECONDS = 150.0
+"""Longer than the 90 s after which Go's clients close: whoever closes first must not be us, or a request meets a shut
+door.
+"""
+LINGER_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Connection(RequestHandler):
+    """One client's connection."""
+
+    __slots__ = ("waiting_since",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.waiting_since: float | None = self._loop.time()
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        received = self._request_count
+        super().data_received(data)
+        if self._request_count > received:
+            self.waiting_since = None
+        elif self.waiting_since is None and data:
+            self.waiting_since = self._loop.time()
+
+    def has_waited_since(self, moment: float) -> bool:
+        """Whether a request has been on its way since before `moment`."""
+        return self.waiting_since is not None and self.waiting_since < moment
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> StreamResponse:
+        """A request that could not be parsed, or a defect of ours: a Status, and the end of the connection."""
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.error("a request failed: method=%s path=%r", request.method, request.path[:200], exc_info=exc)
+            refusal = Refused(500, "Internal error occurred: see the server's log", close=True)
+        else:
+            refusal = _why_unreadable(exc, message or "bad request")
+        return _to_aiohttp(refusal_response(refusal, Manner()))
+
+
+def _why_unreadable(error: BaseException | None, message: str) -> Refused:
+    """The parser tells a long URL from a long header by the limit that it names, and an excess of headers by its
+    words.
+    """
+    if isinstance(error, LineTooLong) and error.args[1] == MAX_TARGET_BYTES:
+        return Refused(414, f"the URL is longer than {MAX_TARGET_BYTES} bytes", close=True)
+    if isinstance(error, LineTooLong):
+        return Refused(431, f"a header is longer than {MAX_FIELD_BYTES} bytes", close=True)
+    if message.startswith("Too many headers"):
+        return Refused(431, f"the request has more than {MAX_HEADERS} headers", close=True)
+    return Refused(400, f"the request cannot be read as HTTP/1.1: {message[:200]}", close=True)
+
+
+class Front(Server):
+    """Accepts connections for one API."""
+
+    def __init__(self, api: MetricsApi, telemetry: Telemetry) -> None:
+        super().__init__(self._serve)
+        self._api = api
+        self._telemetry = telemetry
+        self._options: dict[str, Any] = {
+            "keepalive_timeout": KEEP_ALIVE_SECONDS,
+            "access_log": None,
+            "max_line_size": MAX_TARGET_BYTES,
+            "max_field_size": MAX_FIELD_BYTES,
+            "max_headers": MAX_HEADERS,
+            "lingering_time": LINGER_SECONDS,
+        }
+        self.header_seconds = HEADER_SECONDS
+        self.draining = False
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._options)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if len(self._connections) > MAX_CONNECTIONS or self.draining:
+            self._telemetry.refused_connections["too_many"] += 1
+            transport.abort()
+
+    def sweep(self) -> None:
+        """Ends connections whose request does not arrive; once called, goes on until the drain."""
+        too_old = self._loop.time() - self.header_seconds
+        for connection in self.connections:
+            if isinstance(connection, _Connection) and connection.has_waited_since(too_old):
+                self._telemetry.refused_connections["slow"] += 1
+                connection.force_close()
+        if not self.draining:
+            self._loop.call_later(self.header_seconds / 10, self.sweep)
+
+    async def drain(self, seconds: float) -> None:
+        """Ends idle connections at once, and the others when their request is answered or the time is up."""
+        self.draining = True
+        self.pre_shutdown()
+        await self.shutdown(timeout=seconds)
+
+    async def _serve(self, request: BaseRequest) -> StreamResponse:
+        begun = self._loop.time()
+        headers = request.headers
+        if sum(len(name) + len(value) for name, value in request.raw_headers) > MAX_HEADER_BYTES:
+            refusal = Refused(431, f"the headers are longer than {MAX_HEADER_BYTES} bytes", close=True)
+            return _to_aiohttp(refusal_response(refusal, Manner()))
+        response = self._api.handle(
+            messages.Request(
+                method=request.method,
+                target=request.raw_path,
+                authorization=headers.get("Authorization", ""),
+                accept=",".join(headers.getall("Accept", ())),
+                user_agent=headers.get("User-Agent", ""),
+                has_body=request.body_exists or "Upgrade" in headers,
+            )
+        )
+        answer = _to_aiohttp(response)
+        if self.draining:
+            answer.force_close()
+        await answer.prepare(request)
+        await answer.write_eof()
+        self._telemetry.observe_duration(response.api, self._loop.time() - begun)
+        return answer
+
+
+def _to_aiohttp(response: messages.Response) -> Response:
+    answer = Response(status=response.status, body=response.body)
+    answer.headers.update(
+        {
+            "Content-Type": response.content_type,
+            "Cache-Control": "no-cache, private",
+            "X-Content-Type-Options": "nosniff",
+            "Server": "inflight",
+        }
+    )
+    for name, value in response.headers:
+        answer.headers[name] = value
+    if response.close:
+        answer.force_close()
+    return answer

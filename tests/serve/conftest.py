@@ -1,0 +1,121 @@
+"""A source of samples that a test fills by hand, and the API in front of it, asked without a socket."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from inflight.serve.api.handler import MetricsApi
+from inflight.serve.api.messages import Request
+from inflight.serve.api.telemetry import Telemetry
+from inflight.signals.series import PodSample
+
+NOW = 1_800_000_000.25
+"""2027-01-15T08:00:00Z, and a quarter of a second."""
+TOKEN = "t0ken"
+
+
+class FixedClock:
+    def __init__(self) -> None:
+        self.time = NOW
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+class Pods:
+    """Stands where the Collector stands: pods that say what the test lets them say."""
+
+    def __init__(self) -> None:
+        self._pods: dict[tuple[str, str], tuple[Mapping[str, str], dict[str, dict[str, Any]]]] = {}
+        self.asked: list[tuple[str, str | None]] = []
+
+    def add(
+        self, name: str, labels: Mapping[str, str] | None = None, namespace: str = "inference", **values: float
+    ) -> None:
+        signals = {
+            signal: {"value": value, "received_at": NOW - 1, "reported_before": True}
+            for signal, value in values.items()
+        }
+        self._pods[namespace, name] = ({"app": "vllm"} if labels is None else labels, signals)
+
+    def change(self, name: str, signal: str, namespace: str = "inference", **fields: Any) -> None:
+        self._pods[namespace, name][1].setdefault(signal, {"value": None, "received_at": None}).update(fields)
+
+    def samples(self, signal: str, namespace: str | None = None) -> Sequence[PodSample]:
+        self.asked.append((signal, namespace))
+        return [
+            PodSample(
+                space, name, labels, **signals.get(signal, {"value": None, "received_at": NOW, "missing": "not there"})
+            )
+            for (space, name), (labels, signals) in self._pods.items()
+            if namespace in {None, space}
+        ]
+
+
+class Reply(msgspec.Struct):
+    status: int
+    body: bytes
+    content_type: str
+    headers: dict[str, str]
+    close: bool
+
+    def json(self) -> Any:
+        assert self.content_type == "application/json"
+        return json.loads(self.body)
+
+    def yaml(self) -> Any:
+        assert self.content_type == "application/yaml"
+        return yaml.safe_load(self.body)
+
+    def refusal(self, code: int) -> str:
+        """The sentence of a complete Status with this code."""
+        status = self.json()
+        assert self.status == code
+        assert status["kind"] == "Status"
+        assert status["apiVersion"] == "v1"
+        assert status["metadata"] == {}
+        assert status["status"] == "Failure"
+        assert status["code"] == code
+        assert status["reason"]
+        message: str = status["message"]
+        assert message
+        return message
+
+
+Get = Callable[..., Reply]
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture
+def pods() -> Pods:
+    return Pods()
+
+
+@pytest.fixture
+def telemetry() -> Telemetry:
+    return Telemetry()
+
+
+@pytest.fixture
+def api(pods: Pods, clock: FixedClock, telemetry: Telemetry) -> MetricsApi:
+    return MetricsApi(pods, clock, TOKEN, telemetry=telemetry)
+
+
+@pytest.fixture
+def get(api: MetricsApi) -> Iterator[Get]:
+    def ask(target: str, method: str = "GET", authorization: str = f"Bearer {TOKEN}", **fields: Any) -> Reply:
+        response = api.handle(Request(method, target, authorization, **fields))
+        return Reply(response.status, response.body, response.content_type, dict(response.headers), response.close)
+
+    return ask

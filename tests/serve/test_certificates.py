@@ -1,0 +1,178 @@
+"""The serving certificate: one made for the run, or one from files."""
+
+import datetime
+import ssl
+import stat
+from pathlib import Path
+
+import pytest
+import trustme
+from cryptography import x509
+
+from inflight.serve.certificates import (
+    CertificateError,
+    ServingCertificate,
+    load_certificate,
+    make_certificate,
+    read_certificate,
+    server_context,
+)
+from inflight.serve.files import write_private, write_public
+
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+def handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> ssl.SSLObject:
+    """A whole TLS handshake in memory; returns the client's end."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server_end = server.wrap_bio(to_server, to_client, server_side=True)
+    client_end = client.wrap_bio(to_client, to_server, server_hostname=name)
+    for end in (client_end, server_end) * 3:
+        try:
+            end.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+    return client_end
+
+
+def trusting(pem: bytes | None) -> ssl.SSLContext:
+    assert pem is not None
+    context = ssl.create_default_context(cadata=pem.decode())
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    return context
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1", "10.2.3.4"])
+def test_a_strict_client_that_trusts_the_authority_verifies_each_name(name: str) -> None:
+    certificate = make_certificate("10.2.3.4", NOW)
+    connection = handshake(server_context(certificate), trusting(certificate.ca), name)
+    assert connection.version() == "TLSv1.3"
+
+
+def test_other_names_and_other_authorities_are_not_verified() -> None:
+    certificate = make_certificate("127.0.0.1", NOW)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(server_context(certificate), trusting(certificate.ca), "example.com")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(server_context(certificate), trusting(make_certificate("127.0.0.1", NOW).ca), "localhost")
+
+
+def test_http_1_1_is_all_that_is_offered() -> None:
+    certificate = make_certificate("127.0.0.1", NOW)
+    client = trusting(certificate.ca)
+    client.set_alpn_protocols(["h2", "http/1.1"])
+    assert handshake(server_context(certificate), client, "localhost").selected_alpn_protocol() == "http/1.1"
+
+
+@pytest.mark.parametrize(
+    ("minimum", "client_version", "works"),
+    [
+        ("VersionTLS12", ssl.TLSVersion.TLSv1_2, True),
+        ("VersionTLS12", ssl.TLSVersion.TLSv1_3, True),
+        ("VersionTLS13", ssl.TLSVersion.TLSv1_2, False),
+        ("VersionTLS13", ssl.TLSVersion.TLSv1_3, True),
+    ],
+)
+def test_the_oldest_version_taken_can_be_raised(minimum: str, client_version: ssl.TLSVersion, works: bool) -> None:
+    certificate = make_certificate("127.0.0.1", NOW)
+    client = trusting(certificate.ca)
+    client.maximum_version = client_version
+    if works:
+        handshake(server_context(certificate, minimum), client, "localhost")
+    else:
+        with pytest.raises(ssl.SSLError):
+            handshake(server_context(certificate, minimum), client, "localhost")
+
+
+def test_nothing_older_than_tls_1_2_is_taken() -> None:
+    assert server_context(make_certificate("127.0.0.1", NOW)).minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_the_leaf_cannot_sign_and_the_authority_signs_leaves_only() -> None:
+    leaf, ca = x509.load_pem_x509_certificates(make_certificate("0.0.0.0", NOW).chain)
+    assert leaf.issuer == ca.subject
+    assert not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert ca.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
+    assert leaf.not_valid_before_utc < NOW < leaf.not_valid_after_utc
+
+
+def test_the_key_is_in_no_text_of_the_value() -> None:
+    assert "PRIVATE" not in repr(make_certificate("127.0.0.1", NOW))
+
+
+def test_a_pair_from_files(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("metrics.example")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert")
+    issued.private_key_pem.write_to_path(tmp_path / "key")
+    certificate = read_certificate(tmp_path / "cert", tmp_path / "key")
+    assert certificate.ca is None
+    handshake(server_context(certificate), trusting(authority.cert_pem.bytes()), "metrics.example")
+
+
+@pytest.mark.parametrize("broken", ["missing", "garbage", "another", "encrypted", "empty"])
+def test_a_pair_that_cannot_be_served_names_its_files(tmp_path: Path, broken: str) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("a.example")
+    cert, key = tmp_path / "cert", tmp_path / "key"
+    issued.cert_chain_pems[0].write_to_path(cert)
+    texts = {
+        "garbage": b"-----BEGIN PRIVATE KEY-----\nx\n",
+        "another": authority.issue_cert("b.example").private_key_pem.bytes(),
+        "encrypted": _encrypted_key(),
+        "empty": b"",
+    }
+    if broken != "missing":
+        key.write_bytes(texts[broken])
+    with pytest.raises(CertificateError, match=str(key)):
+        read_certificate(cert, key)
+
+
+def test_a_context_shows_a_new_certificate_from_the_next_handshake_on() -> None:
+    first, second = make_certificate("127.0.0.1", NOW), make_certificate("127.0.0.1", NOW)
+    context = server_context(first)
+    handshake(context, trusting(first.ca), "localhost")
+    load_certificate(context, second)
+    handshake(context, trusting(second.ca), "localhost")
+
+
+def test_no_key_is_left_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    server_context(make_certificate("127.0.0.1", NOW))
+    with pytest.raises(ssl.SSLError):
+        server_context(ServingCertificate(b"x", b"y", None))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_private_file_is_the_owners_alone_and_replaces_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    (tmp_path / "target").write_text("kept")
+    path.symlink_to(tmp_path / "target")
+    write_private(path, b"secret\n")
+    assert path.read_bytes() == b"secret\n"
+    assert not path.is_symlink()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert (tmp_path / "target").read_text() == "kept"
+    write_public(tmp_path / "ca", b"pem")
+    assert stat.S_IMODE((tmp_path / "ca").stat().st_mode) == 0o644
+    assert {entry.name for entry in tmp_path.iterdir()} == {"token", "target", "ca"}
+
+
+def test_a_file_in_no_folder_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_private(tmp_path / "none" / "token", b"x")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        write_private(tmp_path / "taken", b"x")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["taken"]
+
+
+def _encrypted_key() -> bytes:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"pass"),
+    )
