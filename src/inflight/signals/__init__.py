@@ -1,14 +1,13 @@
 """Metrics pages of inference engines: read, understood by the catalogue, and turned into canonical signals.
 
     reader = PageReader(shipped())
-    earlier = reader.read(body)                            # bytes of a page -> PageReading
-    values = derive(reader.read(later_body), earlier, 5.0)  # -> {"in_flight": SignalValue(...), "ttft_p95": Missing(...)}
+    earlier = reader.read(body)  # bytes of a page -> PageReading
+    values = derive(reader.read(later_body), earlier, 5.0)  # -> {"in_flight": SignalValue, "ttft_p95": Missing, ...}
 
 Pure: bytes and numbers in, values out; time is an argument.
 """
 
-from inflight.signals.catalogue import Catalogue, Engine
-from inflight.signals.catalogue_file import load_catalogue, shipped
+from inflight.signals.catalogue import Catalogue, Engine, load_catalogue, shipped
 from inflight.signals.derive import derive, totals
 from inflight.signals.exposition.page import Page, PageError, Problem, Sample, parse_page
 from inflight.signals.reader import LayoutCache, PageReader

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from inflight.signals.catalogue import (
+from inflight.signals.catalogue.records import (
     START_TIME,
     Catalogue,
     Combination,
@@ -20,111 +20,26 @@ from inflight.signals.catalogue import (
     created_name,
 )
 from inflight.signals.exposition.lines import LineError, parse_number
-from inflight.signals.readings import Counter, Gauge, Histogram, Labels, Missing, PageReading, Ratio, Reading, Source
+from inflight.signals.readings import Gauge, Labels, Missing, PageReading, Reading, Source
 from inflight.signals.select import Rows, Selection, groups, row_labels, select
-
-MAX_TOTAL = 1e18
-"""A counter beyond this lies: at a million tokens a second it takes thirty thousand years."""
-
-NAN = math.nan
-
-
-class _Refused(Exception):
-    """Rows that yield no value: the reason, in words."""
-
-    def __init__(self, reason: str, absent: bool = False) -> None:
-        super().__init__(reason)
-        self.absent = absent
-
-
-class _GaugeWay(msgspec.Struct):
-    source: Source
-    members: tuple[tuple[int, ...], ...]
-    invalid: tuple[float, ...]
-
-    def read(self, values: Sequence[float]) -> Gauge:
-        source = self.source
-        rows = []
-        for member in self.members:
-            found = [values[at] for at in member]
-            if self.invalid:
-                found = [value for value in found if value not in self.invalid]
-                if not found:
-                    continue
-            rows.append(_checked(max(found) if len(found) > 1 else found[0], source, any(map(math.isnan, found))))
-        if not rows:
-            raise _Refused(f"{source.series[0]} says on every row that it is not available")
-        return Gauge(source, _folded(rows, source), tuple(rows))
-
-
-class _FixedWay(msgspec.Struct):
-    gauge: Gauge
-
-    def read(self, values: Sequence[float]) -> Gauge:
-        return self.gauge
-
-
-class _CounterWay(msgspec.Struct):
-    source: Source
-    series: str
-    rows: tuple[Labels, ...]
-    members: tuple[tuple[int, ...], ...]
-    created: tuple[int, ...]
-
-    def read(self, values: Sequence[float]) -> Counter:
-        if self.source.fold == "one" and len(self.members) > 1:
-            raise _Refused(f"{self.series} has {len(self.members)} rows where one is expected")
-        totals = tuple(
-            max(values[at] for at in member) if len(member) > 1 else values[member[0]] for member in self.members
-        )
-        _check_totals(self.series, totals)
-        return Counter(self.source, self.rows, totals, _times(self.created, values))
-
-
-class _RatioWay(msgspec.Struct):
-    source: Source
-    numerator: _CounterWay
-    denominator: _CounterWay
-
-    def read(self, values: Sequence[float]) -> Ratio:
-        return Ratio(self.source, self.numerator.read(values), self.denominator.read(values))
-
-
-class _HistogramWay(msgspec.Struct):
-    source: Source
-    rows: tuple[Labels, ...]
-    edges: tuple[tuple[float, ...], ...]
-    buckets: tuple[tuple[int, ...], ...]
-    sums: tuple[int, ...]
-    totals: tuple[int, ...]
-    created: tuple[int, ...]
-
-    def read(self, values: Sequence[float]) -> Histogram:
-        series = self.source.series[0]
-        if self.source.fold == "one" and len(self.rows) > 1:
-            raise _Refused(f"{series} has {len(self.rows)} rows where one is expected")
-        counts = []
-        for positions in self.buckets:
-            row = tuple([values[at] for at in positions])
-            if sorted(row) != list(row):
-                raise _Refused(f"the buckets of {series} do not grow with le")
-            _check_totals(f"{series}_bucket", row[:1] + row[-1:])
-            counts.append(row)
-        totals = tuple(values[at] for at in self.totals)
-        sums = tuple(values[at] if at >= 0 else NAN for at in self.sums)
-        _check_totals(f"{series}_count", totals)
-        _check_totals(f"{series}_sum", tuple(value for value, at in zip(sums, self.sums, strict=True) if at >= 0))
-        return Histogram(self.source, self.rows, self.edges, tuple(counts), sums, totals, _times(self.created, values))
-
-
-_Way = _GaugeWay | _FixedWay | _CounterWay | _RatioWay | _HistogramWay
+from inflight.signals.ways import (
+    CounterWay,
+    FixedWay,
+    GaugeWay,
+    HistogramWay,
+    RatioWay,
+    RefusedError,
+    Way,
+    checked,
+    folded,
+)
 
 
 class _SignalPlan(msgspec.Struct):
     """The ways to one signal on this layout, best first, and what to say where none yields a value."""
 
     signal: str
-    ways: tuple[_Way, ...]
+    ways: tuple[Way, ...]
     missing: Missing
 
     def read(self, values: Sequence[float]) -> Reading:
@@ -132,7 +47,7 @@ class _SignalPlan(msgspec.Struct):
         for way in self.ways:
             try:
                 return way.read(values)
-            except _Refused as refusal:
+            except RefusedError as refusal:
                 refusals.append(str(refusal))
         if refusals:
             return Missing(self.signal, "; ".join(refusals))
@@ -228,7 +143,7 @@ class _Planner:
         )
 
     def _signal(self, signal: str) -> _SignalPlan:
-        ways: list[_Way] = []
+        ways: list[Way] = []
         reasons: list[str] = []
         absent = True
         for way in self._engine.signals[signal]:
@@ -238,18 +153,18 @@ class _Planner:
             assert isinstance(way, Record)
             try:
                 ways.append(self._record(signal, way))
-            except _Refused as refusal:
+            except RefusedError as refusal:
                 reasons.append(str(refusal))
                 absent = absent and refusal.absent
         return _SignalPlan(signal, tuple(ways), Missing(signal, "; ".join(reasons), absent))
 
-    def _record(self, signal: str, record: Record) -> _Way:
+    def _record(self, signal: str, record: Record) -> Way:
         if record.derive in ("quantile", "mean"):
             return self._histogram(signal, record)
         if record.derive == "ratio":
             source = self._source(signal, record)
             numerator, denominator = (self._counter(source, series, record) for series in record.series)
-            return _RatioWay(source, numerator, denominator)
+            return RatioWay(source, numerator, denominator)
         if record.kind == "counter":
             return self._counter(self._source(signal, record), record.series[0], record)
         return self._gauge(signal, record)
@@ -263,25 +178,25 @@ class _Planner:
     def _select(self, series: str, record: Record) -> list[int]:
         selection: Selection = select(self._rows, series, record, self._engine)
         if selection.reason:
-            raise _Refused(selection.reason, selection.absent)
+            raise RefusedError(selection.reason, selection.absent)
         return selection.positions
 
-    def _gauge(self, signal: str, record: Record) -> _Way:
+    def _gauge(self, signal: str, record: Record) -> Way:
         positions = self._select(record.series[0], record)
         together = groups(positions, self._rows.labels, record.drop_labels)
         source = self._source(signal, record, tuple(together))
         if record.derive == "value":
             members = tuple(tuple(member) for member in together.values())
-            return _GaugeWay(source, members, self._engine.invalid_values)
+            return GaugeWay(source, members, self._engine.invalid_values)
         if record.derive == "count":
             label = record.labels[0]
             found = {self._rows.labels[at].get(label) for at in positions}
             if None in found:
-                raise _Refused(f"a row of {record.series[0]} lacks the label {label}", absent=True)
-            return _FixedWay(Gauge(source, float(len(found)), (1.0,) * len(found)))
+                raise RefusedError(f"a row of {record.series[0]} lacks the label {label}", absent=True)
+            return FixedWay(Gauge(source, float(len(found)), (1.0,) * len(found)))
         numbers = [max(self._number(record, at) for at in member) for member in together.values()]
-        checked = [_checked(number, source) for number in numbers]
-        return _FixedWay(Gauge(source, _folded(checked, source), tuple(checked)))
+        values = tuple([checked(number, source) for number in numbers])
+        return FixedWay(Gauge(source, folded(values, source), values))
 
     def _number(self, record: Record, at: int) -> float:
         """The number that an info row carries in its labels."""
@@ -291,18 +206,18 @@ class _Planner:
                 product *= parse_number(self._rows.labels[at].get(label, "").encode())
             except LineError:
                 series = record.series[0]
-                raise _Refused(f"a row of {series} has no number in the label {label}", absent=True) from None
+                raise RefusedError(f"a row of {series} has no number in the label {label}", absent=True) from None
         return product
 
-    def _counter(self, source: Source, series: str, record: Record) -> _CounterWay:
+    def _counter(self, source: Source, series: str, record: Record) -> CounterWay:
         selection = select(self._rows, series, record, self._engine)
         if selection.absent and record.absent_is_zero:
-            return _CounterWay(source, series, (), (), ())
+            return CounterWay(source, series, (), (), ())
         if selection.reason:
-            raise _Refused(selection.reason, selection.absent)
+            raise RefusedError(selection.reason, selection.absent)
         together = groups(selection.positions, self._rows.labels, record.drop_labels)
         created = self._created(created_name(series), record.drop_labels)
-        return _CounterWay(
+        return CounterWay(
             source,
             series,
             tuple(together),
@@ -315,33 +230,37 @@ class _Planner:
             return {}
         return {row_labels(self._rows.labels[at], drop): at for at in self._rows.by_name.get(name, ())}
 
-    def _histogram(self, signal: str, record: Record) -> _HistogramWay:
-        family, drop = record.series[0], record.drop_labels
+    def _histogram(self, signal: str, record: Record) -> HistogramWay:
+        family = record.series[0]
         sums = self._single(f"{family}_sum", record)
         totals = self._single(f"{family}_count", record)
-        created = self._created(f"{family}_created", drop)
+        created = self._created(f"{family}_created", ())
         source = self._source(signal, record)
+        by_row: dict[Labels, list[tuple[float, int]]] = {}
         if record.derive == "mean":
             if not totals:
                 self._select(f"{family}_count", record)
             rows = tuple(totals)
             if any(row not in sums for row in rows):
-                raise _Refused(f"{family}_sum has not the same rows as {family}_count")
+                raise RefusedError(f"{family}_sum has not the same rows as {family}_count")
             edges: tuple[tuple[float, ...], ...] = ()
-            buckets: tuple[tuple[int, ...], ...] = ()
+            buckets: tuple[tuple[int, ...] | slice, ...] = ()
         else:
             by_row = self._buckets(family, record)
             rows = tuple(by_row)
             edges = tuple(tuple(edge for edge, _ in row) for row in by_row.values())
-            buckets = tuple(tuple(at for _, at in row) for row in by_row.values())
-        return _HistogramWay(
+            buckets = tuple(_span([at for _, at in row]) for row in by_row.values())
+        drop = record.drop_labels
+        identities = tuple(tuple(label for label in row if label[0] not in drop) for row in rows) if drop else rows
+        return HistogramWay(
             source,
-            rows,
+            identities,
             edges,
             buckets,
             tuple(sums.get(row, -1) for row in rows),
-            tuple(totals[row] if row in totals else buckets[index][-1] for index, row in enumerate(rows)),
+            tuple(totals[row] if row in totals else by_row[row][-1][1] for row in rows),
             tuple(created.get(row, -1) for row in rows) if created else (),
+            _same(identities),
         )
 
     def _single(self, name: str, record: Record) -> dict[Labels, int]:
@@ -356,15 +275,15 @@ class _Planner:
             try:
                 edge = parse_number(labels.get("le", "").encode())
             except LineError:
-                raise _Refused(f"a row of {name} has no number in the label le") from None
+                raise RefusedError(f"a row of {name} has no number in the label le") from None
             by_row.setdefault(row_labels(labels, ("le",)), []).append((edge, at))
         for row in by_row.values():
             row.sort()
             found = [edge for edge, _ in row]
             if len(set(found)) < len(found) or any(map(math.isnan, found)):
-                raise _Refused(f"{name} has two rows with the same edge")
+                raise RefusedError(f"{name} has two rows with the same edge")
             if found[-1] != math.inf or len(found) < 2:
-                raise _Refused(f'{name} has no le="+Inf" row above another')
+                raise RefusedError(f'{name} has no le="+Inf" row above another')
         return by_row
 
     def _combination(self, signal: str, way: Combination) -> _CombinationPlan:
@@ -394,36 +313,17 @@ class _Planner:
         return found.pop() or None if len(found) == 1 else None
 
 
-def _checked(value: float, source: Source, has_nan: bool = False) -> float:
-    """A row's value in the signal's unit; refuses what no honest server says."""
-    scaled = value * source.scale
-    if has_nan or not math.isfinite(scaled):
-        raise _Refused(f"{source.series[0]} reads {math.nan if has_nan else value}, no finite number")
-    if scaled < 0:
-        raise _Refused(f"{source.series[0]} reads {value:g}, below 0")
-    # a mean of ratios may miss 1 by a rounding error; anything more is a lie and is not cut to size
-    if source.most is not None and scaled > source.most * (1 + 1e-9):
-        raise _Refused(f"{source.series[0]} reads {value:g}, more than any server has")
-    return scaled
+def _span(positions: list[int]) -> tuple[int, ...] | slice:
+    """Positions as a slice where they follow one another, as the buckets of a row do: that is read at once."""
+    first = positions[0]
+    if positions == list(range(first, first + len(positions))):
+        return slice(first, first + len(positions))
+    return tuple(positions)
 
 
-def _folded(rows: list[float], source: Source) -> float:
-    if len(rows) == 1:
-        return rows[0]
-    if source.fold == "sum":
-        return math.fsum(rows)
-    if source.fold == "mean":
-        return math.fsum(rows) / len(rows)
-    if source.fold == "one":
-        raise _Refused(f"{source.series[0]} has {len(rows)} rows where one is expected")
-    return max(rows)
-
-
-def _check_totals(series: str, totals: tuple[float, ...]) -> None:
-    for total in totals:
-        if not 0 <= total <= MAX_TOTAL:
-            raise _Refused(f"{series} reads {total:g}, which no counter of a server does")
-
-
-def _times(positions: tuple[int, ...], values: Sequence[float]) -> tuple[float, ...]:
-    return tuple(values[at] if at >= 0 else NAN for at in positions)
+def _same(rows: tuple[Labels, ...]) -> tuple[tuple[int, ...], ...]:
+    """Positions of equal rows, together; empty where all differ."""
+    together: dict[Labels, list[int]] = {}
+    for at, row in enumerate(rows):
+        together.setdefault(row, []).append(at)
+    return tuple(tuple(group) for group in together.values()) if len(together) < len(rows) else ()

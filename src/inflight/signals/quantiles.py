@@ -1,26 +1,31 @@
 """Quantiles from cumulative buckets, by the rules of Prometheus' histogram_quantile (promql/quantile.go, release 3)."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
 
 _SMALL = 1e-12
 """Relative difference below which two neighbouring counts are taken as equal (smallDeltaTolerance upstream)."""
 
 
-def bucket_quantile(quantile: float, edges: Sequence[float], counts: Sequence[float]) -> float:
-    """The value below which `quantile` (0..1) of the observations lie, interpolated inside its bucket.
+def bucket_quantiles(quantiles: Sequence[float], edges: Sequence[float], counts: Sequence[float]) -> list[float]:
+    """For each of `quantiles` (0..1) the value below which that part of the observations lies, by interpolation.
 
-    `edges` grow and end with +Inf; `counts` are cumulative. NaN where there is nothing to tell: no observation, fewer than
-    two buckets, no +Inf edge. In the +Inf bucket the answer is the highest finite edge: the true value is above it.
+    `edges` grow and end with +Inf; `counts` are cumulative. NaN where there is nothing to tell: no observation, fewer
+    than two buckets, no +Inf edge. In the +Inf bucket the answer is the highest finite edge: the true value is above.
     """
     if not edges or edges[-1] != math.inf or len(edges) < 2:
-        return math.nan
+        return [math.nan] * len(quantiles)
     counts = _monotonic(counts)
     total = counts[-1]
-    if total == 0 or math.isnan(total):
-        return math.nan
-    rank = quantile * total
-    at = _first_reaching(counts, rank)
+    if not total > 0:
+        return [math.nan] * len(quantiles)
+    return [_quantile(quantile * total, edges, counts) for quantile in quantiles]
+
+
+def _quantile(rank: float, edges: Sequence[float], counts: Sequence[float]) -> float:
+    at = bisect_left(counts, rank, 0, len(counts) - 1)
     if at == len(edges) - 1:
         return edges[-2]
     if at == 0 and edges[0] <= 0:
@@ -33,17 +38,9 @@ def bucket_quantile(quantile: float, edges: Sequence[float], counts: Sequence[fl
     return start + (edges[at] - start) * (rank / count)
 
 
-def _first_reaching(counts: Sequence[float], rank: float) -> int:
-    """The first bucket whose count reaches the rank; the last one where none before it does."""
-    for at, count in enumerate(counts):
-        if count >= rank:
-            return at
-    return len(counts) - 1
-
-
 def _monotonic(counts: Sequence[float]) -> Sequence[float]:
-    """Counts that never fall: rates of a moving page can be off by a rounding error, or by one observation."""
-    if all(first <= second for first, second in zip(counts, counts[1:], strict=False)):
+    """Counts that never fall: increases of a moving page can be off by a rounding error, or by one observation."""
+    if all(first <= second for first, second in pairwise(counts)):
         return counts
     result = list(counts)
     for at in range(1, len(result)):

@@ -1,16 +1,22 @@
-"""Reads the pages of one pod, one after the other: the scanner for a new layout, the remembered layout for the next page.
+"""Reads the pages of one pod, one after the other: the scanner for a new layout, the remembered one for the next page.
 
-Layouts can be shared: the pods of one deployment write pages of one layout, and a layout with its plan is the big part of
-what a reader keeps (about 200 KiB for a vLLM page). A collector hands one `LayoutCache` to all its readers.
+Layouts can be shared: the pods of one deployment write pages of one layout, and a layout with its plan is the big part
+of what a reader keeps (about 200 KiB for a vLLM page). A collector hands one `LayoutCache` to all its readers.
 """
 
 from collections import OrderedDict
 
-from inflight.signals.catalogue import Catalogue, Engine
-from inflight.signals.detect import detect, names_on, prefixes
+from inflight.signals.catalogue import Catalogue, Engine, detect, prefixes_on
 from inflight.signals.exposition.layout import Layout
-from inflight.signals.exposition.page import MAX_PAGE_BYTES, Page, check_page, split_lines
-from inflight.signals.exposition.scanner import Scan, is_plain, scan
+from inflight.signals.exposition.page import (
+    MAX_PAGE_BYTES,
+    Page,
+    check_page,
+    ends_with_eof,
+    may_be_remembered,
+    split_lines,
+)
+from inflight.signals.exposition.scanner import Scan, scan
 from inflight.signals.plan import Plan, make_plan
 from inflight.signals.readings import PageReading
 from inflight.signals.select import Rows
@@ -20,7 +26,7 @@ MAX_PER_SHAPE = 4
 
 
 class Known:
-    """A layout and what to do with its values. `forced` is the engine that the reader was told, None where it looked."""
+    """A layout and what to do with its values. `forced`: the engine that the reader was told, None where it looked."""
 
     def __init__(self, layout: Layout, plan: Plan, forced: str | None) -> None:
         self.layout = layout
@@ -80,19 +86,18 @@ class PageReader:
 
         `open_metrics` is what the Content-Type said (True for application/openmetrics-text), None where unknown.
         """
-        dialect = check_page(body, open_metrics, self._max_bytes)
-        lines = split_lines(body)
-        plain_values = b"\r" not in body
-        if plain_values:
-            remembered = self._remembered(lines, dialect)
+        if may_be_remembered(body, open_metrics, self._max_bytes):
+            remembered = self._remembered(body.split(b"\n"), ends_with_eof(body))
             if remembered is not None:
                 return remembered
-        engine = self._engine or detect(self._catalogue, lines)
+        dialect = check_page(body, open_metrics, self._max_bytes)
+        engine = self._engine or detect(self._catalogue, body)
         if engine is None:
-            return PageReading(None, {}, prefixes=prefixes(names_on(lines)))
-        found = scan(lines, engine.wanted, is_plain(body), dialect)
+            return PageReading(None, {}, prefixes=prefixes_on(body))
+        lines = split_lines(body)
+        found = scan(lines, engine.wanted, dialect, plain=b"\t" not in body and b"\r" not in body)
         plan = make_plan(self._catalogue, engine, rows_of(found))
-        if plain_values and not found.broken:
+        if not found.broken and b"\r" not in body:
             self._last = Known(Layout(lines, found), plan, self._engine.name if self._engine else None)
             self._layouts.add(self._last)
         return plan.read(found.values, found.sampled_at)
@@ -114,11 +119,10 @@ class PageReader:
 
 
 def read_page(catalogue: Catalogue, page: Page, body: bytes, engine: str | None = None) -> PageReading:
-    """What a completely parsed page says: the slow way to the same reading, for people and as the judge of the fast one."""
-    lines = split_lines(body)
-    chosen = find_engine(catalogue, engine) or detect(catalogue, lines)
+    """What a completely parsed page says: the slow way to the same reading, and the judge of the fast one."""
+    chosen = find_engine(catalogue, engine) or detect(catalogue, body)
     if chosen is None:
-        return PageReading(None, {}, prefixes=prefixes(names_on(lines)))
+        return PageReading(None, {}, prefixes=prefixes_on(body))
     rows = Rows([], [], [], {})
     for sample in page.samples:
         if sample.name.encode() in chosen.wanted:

@@ -1,7 +1,7 @@
 """What one page said about each canonical signal, and what two pages say together: plain values.
 
-A reading keeps the rows of the page apart (a row is one engine, rank or process of the pod), because rates are taken per
-row before rows are folded. A signal without a value is a `Missing` with its reason: never 0, never an exception.
+A reading keeps the rows of the page apart (a row is one engine, rank or process of the pod), because rates are taken
+per row before rows are folded. A signal without a value is a `Missing` with its reason: never 0, never an exception.
 """
 
 from collections.abc import Mapping

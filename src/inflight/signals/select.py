@@ -5,7 +5,7 @@ All of it depends on names and labels only, so it is done once per layout of a p
 
 import msgspec
 
-from inflight.signals.catalogue import Dedupe, Engine, LabelRule, Record
+from inflight.signals.catalogue.records import Dedupe, Engine, LabelRule, Record
 from inflight.signals.readings import Labels
 
 

@@ -48,7 +48,7 @@ def render(families: Iterable[Family]) -> bytes:
 
 
 def format_value(value: float) -> str:
-    """A number as Go and Python clients write it: whole numbers without a fraction, shortest text that reads back equal."""
+    """A number as Go clients write it: whole ones without a fraction, else the shortest text that reads back equal."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):

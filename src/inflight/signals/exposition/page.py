@@ -1,8 +1,10 @@
 """A whole metrics page: every sample, every type, and each line that cannot be read.
 
-This is the complete, unhurried reader: for people, for tests, and for pages too odd for the fast one. `check_page` holds
-what makes a page unusable as a whole, so that the fast and the complete reader refuse the same pages in the same words.
+This is the complete, unhurried reader. `check_page` holds what makes a page unusable as a whole, so that the fast and
+the complete reader refuse the same pages in the same words.
 """
+
+import re
 
 import msgspec
 
@@ -13,7 +15,9 @@ MAX_PAGE_BYTES = 8 << 20
 MAX_LINES = 200_000
 MAX_PROBLEMS = 1000
 
-_OPEN_METRICS_TYPES = (b" info\n", b" stateset\n", b" gaugehistogram\n")
+_UNIT_LINE = re.compile(rb"^# UNIT ", re.MULTILINE)
+_JSON_OBJECT = re.compile(rb'\{\s*(?:"[^"]*"\s*:|\})')
+_OPEN_METRICS_TYPES = (b" info\n", b" stateset\n")
 
 
 class PageError(ValueError):
@@ -63,10 +67,12 @@ def check_page(body: bytes, open_metrics: bool | None = None, max_bytes: int = M
     head = body[:256].lstrip().lower()
     if head.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise PageError("the page is HTML, not metrics: check the path, /metrics on most servers")
-    if head.startswith(b"["):
+    if head.startswith(b"[") or _JSON_OBJECT.match(head):
         raise PageError(
             "the page is JSON, not metrics: check the path (trtllm-serve has its page at /prometheus/metrics)"
         )
+    if len(body) > MAX_LINES and body.count(b"\n") > MAX_LINES:
+        raise PageError(f"the page has more than {MAX_LINES} lines")
     if ends_with_eof(body):
         return True
     if open_metrics or (open_metrics is None and _looks_open_metrics(body)):
@@ -74,9 +80,16 @@ def check_page(body: bytes, open_metrics: bool | None = None, max_bytes: int = M
     if not body.endswith(b"\n"):
         number = body.count(b"\n") + 1
         raise PageError(f"the page was cut off: line {number}, its last, does not end with a newline")
-    if body.count(b"\n") > MAX_LINES:
-        raise PageError(f"the page has more than {MAX_LINES} lines")
     return False
+
+
+def may_be_remembered(body: bytes, open_metrics: bool | None, max_bytes: int) -> bool:
+    """Whether the lines of the page alone decide if it is usable: then a layout that fits them line by line has passed
+    `check_page`, but for what is asked here. It takes a tenth of the time.
+    """
+    if len(body) > max_bytes or b"\0" in body or b"\r" in body:
+        return False
+    return ends_with_eof(body) or (not open_metrics and body.endswith(b"\n"))
 
 
 def ends_with_eof(body: bytes) -> bool:
@@ -124,8 +137,8 @@ def _note_type(comment: bytes, types: dict[str, str]) -> None:
 
 
 def _looks_open_metrics(body: bytes) -> bool:
-    """Marks that the text format does not have: UNIT lines and its own type words."""
-    if b"\n# UNIT " in body or body.startswith(b"# UNIT "):
+    """Marks that the text format does not have: UNIT lines and type words of its own."""
+    if b"# UNIT " in body and _UNIT_LINE.search(body):
         return True
     return any(_type_line_has(body, word) for word in _OPEN_METRICS_TYPES)
 

@@ -1,11 +1,12 @@
-"""Finds the wanted samples of a page whose layout was not seen before, in one pass over its bytes.
+"""Finds the wanted samples of a page whose layout was not seen before, in one pass over its lines.
 
-Lines are looked at by the bytes up to the first brace or blank; only a wanted line is taken apart. What is unusual (an
-escape, blanks in odd places, quoted names, CRLF, a line that is no sample) goes to the grammar of `lines`, so that the
-scanner and the complete reader always say the same.
+A line is cut at its first brace; only a wanted one is taken apart further. What is unusual (an escape, blanks in odd
+places, quoted names, CRLF, a line that is no sample) goes to the grammar of `lines`, so that the scanner and the
+complete reader always say the same.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import repeat
 
 import msgspec
 
@@ -25,73 +26,43 @@ class Scan(msgspec.Struct):
     labels: list[dict[str, str]]
     values: list[float]
     broken: dict[str, str]
+    """Series with a line that cannot be read, and which."""
     lines: list[int]
     """Index of each sample's line, from 0."""
     starts: list[int]
     """Offset of each sample's value in its line."""
+    ends: list[int]
+    """For each line of the page: how many bytes of it tell what it is. 0: all of them."""
     sampled_at: float | None = None
 
 
-def is_plain(body: bytes) -> bool:
-    """Whether every sample line can be told apart by its first brace and blank."""
-    return not (b"\t" in body or b"\r" in body or b" {" in body or b"\n " in body or body.startswith(b" "))
+def scan(lines: Sequence[bytes], wanted: Mapping[bytes, str], open_metrics: bool, plain: bool = True) -> Scan:
+    """The samples whose names are in `wanted`. Raises PageError beyond MAX_WANTED of them.
 
-
-def scan(lines: Sequence[bytes], wanted: Mapping[bytes, str], plain: bool, open_metrics: bool) -> Scan:
-    """The samples whose names are in `wanted`. Raises PageError beyond MAX_WANTED of them."""
-    result = Scan([], [], [], {}, [], [])
-    tails: list[bytes] = []
-    known: dict[bytes, dict[str, str]] = {}
-    pieces: dict[str, str] = {}
-    find_lines = _plain_lines if plain else _odd_lines
-    for index, name, line in find_lines(lines, wanted):
-        if len(tails) >= MAX_WANTED:
-            raise PageError(f"the page has more than {MAX_WANTED} samples of the catalogue")
-        cut = len(name)
-        usual = plain and line.startswith(name) and b"\\" not in line
-        end = line.find(b'"} ', cut) if usual and line[cut : cut + 1] == b"{" else -1
-        if end > 0:
-            block = line[cut + 1 : end]
-            labels = known.get(block)
-            if labels is None:
-                labels = _simple_labels(block, pieces)
-                if labels is not None:
-                    known[block] = labels
-            start = end + 3
-        elif usual and line[cut : cut + 1] == b" ":
-            labels, start = {}, cut + 1
-        else:
-            labels = None
-        if labels is None:
-            try:
-                parsed = parse_line(line, open_metrics)
-            except LineError as error:
-                result.broken.setdefault(error.name or wanted[name], f"line {index + 1}: {error}")
-                continue
-            labels, start = parsed.labels, parsed.value_start
-        result.names.append(wanted[name])
-        result.labels.append(labels)
-        result.lines.append(index)
-        result.starts.append(start)
-        tails.append(line[start:])
-    _take_values(result, tails, plain, open_metrics)
-    return result
+    `plain` says that the page holds neither tabs nor carriage returns, as all known servers write it.
+    """
+    scanner = _Scanner(wanted, open_metrics)
+    if plain:
+        scanner.plain(lines)
+    else:
+        for index, line in enumerate(lines):
+            scanner.odd(index, line)
+    return scanner.result(plain)
 
 
 def read_values(tails: Sequence[bytes], plain: bool, open_metrics: bool) -> tuple[list[float], float | None]:
     """The numbers behind the labels, and the oldest explicit time. Raises LineError.
 
-    A JSON number is a number of the formats too, and one decoder call for all is several times faster than one call each;
-    what JSON does not allow (NaN, +Inf, a time, an exemplar, leading zeros) goes to the grammar.
+    A JSON number is a number of the formats too, and one decoder call for all is several times faster than one call
+    each; what JSON does not allow (NaN, +Inf, a time, an exemplar, leading zeros) goes to the grammar.
     """
     if plain:
         try:
             values = _numbers.decode(b"[" + b",".join(tails) + b"]")
         except msgspec.DecodeError:
-            pass
-        else:
-            if len(values) == len(tails):
-                return values, None
+            values = []
+        if len(values) == len(tails):
+            return values, None
     values = []
     oldest: float | None = None
     for tail in tails:
@@ -102,89 +73,131 @@ def read_values(tails: Sequence[bytes], plain: bool, open_metrics: bool) -> tupl
     return values, oldest
 
 
-def _take_values(result: Scan, tails: list[bytes], plain: bool, open_metrics: bool) -> None:
-    """Fills in the values; a sample without a readable one is taken out and its series marked as broken."""
-    try:
-        result.values, result.sampled_at = read_values(tails, plain, open_metrics)
-        return
-    except LineError:
-        pass
-    keep: list[int] = []
-    for at, tail in enumerate(tails):
-        try:
-            value, timestamp, _ = parse_tail(tail, open_metrics)
-        except LineError as error:
-            result.broken.setdefault(result.names[at], f"line {result.lines[at] + 1}: {error}")
-            continue
-        keep.append(at)
-        result.values.append(value)
-        if timestamp is not None and (result.sampled_at is None or timestamp < result.sampled_at):
-            result.sampled_at = timestamp
-    result.names = [result.names[at] for at in keep]
-    result.labels = [result.labels[at] for at in keep]
-    result.lines = [result.lines[at] for at in keep]
-    result.starts = [result.starts[at] for at in keep]
+class _Scanner:
+    def __init__(self, wanted: Mapping[bytes, str], open_metrics: bool) -> None:
+        self._wanted = wanted
+        self._open_metrics = open_metrics
+        self._scan = Scan([], [], [], {}, [], [], [])
+        self._tails: list[bytes] = []
+        self._blocks: dict[bytes, dict[str, str]] = {}
+        self._pieces: dict[str, str] = {}
 
+    def plain(self, lines: Sequence[bytes]) -> None:
+        wanted, blocks, ends = self._wanted, self._blocks, self._scan.ends
+        for index, (name, brace, rest) in enumerate(map(bytes.partition, lines, repeat(b"{"))):
+            if brace and name in wanted:
+                block, end, tail = rest.partition(b'"} ')
+                labels = blocks.get(block)
+                if labels is None:
+                    labels = self._simple_labels(block)
+                if labels is None or not end:
+                    self.odd(index, lines[index])
+                else:
+                    self._keep(index, wanted[name], labels, len(name) + len(block) + 4, tail)
+            elif name[:1] == b"#":
+                ends.append(0)
+            elif brace:
+                # a quoted name, a blank before the brace, or a brace in an exemplar behind an unlabelled value
+                if b" " in name or not name:
+                    self.odd(index, lines[index])
+                else:
+                    ends.append(len(name) + 1)
+            else:
+                name, blank, tail = name.partition(b" ")
+                if name not in wanted and name:
+                    ends.append(len(name) + 1 if blank else 0)
+                elif name and tail[:1] != b" ":
+                    self._keep(index, wanted[name], {}, len(name) + 1, tail)
+                else:
+                    self.odd(index, lines[index])
 
-def _plain_lines(lines: Sequence[bytes], wanted: Mapping[bytes, str]) -> Iterator[tuple[int, bytes, bytes]]:
-    for index, line in enumerate(lines):
-        cut = line.find(b"{")
-        if cut > 0:
-            name = line[:cut]
-        elif cut == 0:
-            yield from _odd_line(index, line, wanted)
-            continue
-        else:
-            name = line.partition(b" ")[0]
-        if name in wanted:
-            yield index, name, line
-        elif b" " in name and line[:1] != b"#":
-            yield from _odd_line(index, line, wanted)
-
-
-def _odd_lines(lines: Sequence[bytes], wanted: Mapping[bytes, str]) -> Iterator[tuple[int, bytes, bytes]]:
-    for index, line in enumerate(lines):
+    def odd(self, index: int, line: bytes) -> None:
+        """A line for the grammar."""
         start = line.lstrip(b" \t")
-        if start and not start.startswith(b"#"):
-            yield from _odd_line(index, line, wanted)
+        if not start or start.startswith(b"#"):
+            self._scan.ends.append(0)
+            return
+        try:
+            parsed = parse_line(line, self._open_metrics)
+        except LineError as error:
+            self._scan.ends.append(0)
+            if error.name is not None and error.name.encode() in self._wanted:
+                self._scan.broken.setdefault(error.name, f"line {index + 1}: {error}")
+            return
+        if parsed.name.encode() in self._wanted:
+            self._keep(index, parsed.name, parsed.labels, parsed.value_start, line[parsed.value_start :])
+        else:
+            self._scan.ends.append(parsed.value_start)
 
+    def result(self, plain: bool) -> Scan:
+        found = self._scan
+        try:
+            found.values, found.sampled_at = read_values(self._tails, plain, self._open_metrics)
+        except LineError:
+            self._values_one_by_one()
+        return found
 
-def _odd_line(index: int, line: bytes, wanted: Mapping[bytes, str]) -> Iterator[tuple[int, bytes, bytes]]:
-    try:
-        name: str | None = parse_line(line, open_metrics=True).name
-    except LineError as error:
-        name = error.name
-    if name is not None:
-        raw = name.encode()
-        if raw in wanted:
-            yield index, raw, line
+    def _keep(self, index: int, name: str, labels: dict[str, str], start: int, tail: bytes) -> None:
+        if len(self._tails) >= MAX_WANTED:
+            raise PageError(f"the page has more than {MAX_WANTED} samples of the catalogue")
+        found = self._scan
+        found.names.append(name)
+        found.labels.append(labels)
+        found.lines.append(index)
+        found.starts.append(start)
+        found.ends.append(start)
+        self._tails.append(tail)
 
+    def _values_one_by_one(self) -> None:
+        """A sample without a readable value is taken out, and its series is broken."""
+        found = self._scan
+        keep: list[int] = []
+        values: list[float] = []
+        for at, tail in enumerate(self._tails):
+            try:
+                value, timestamp, _ = parse_tail(tail, self._open_metrics)
+            except LineError as error:
+                found.broken.setdefault(found.names[at], f"line {found.lines[at] + 1}: {error}")
+                continue
+            keep.append(at)
+            values.append(value)
+            if timestamp is not None and (found.sampled_at is None or timestamp < found.sampled_at):
+                found.sampled_at = timestamp
+        found.values = values
+        found.names = [found.names[at] for at in keep]
+        found.labels = [found.labels[at] for at in keep]
+        found.lines = [found.lines[at] for at in keep]
+        found.starts = [found.starts[at] for at in keep]
 
-def _simple_labels(block: bytes, pieces: dict[str, str]) -> dict[str, str] | None:
-    """Labels written the usual way, `a="b",c="d` without the last quote; None where they are not.
+    def _simple_labels(self, block: bytes) -> dict[str, str] | None:
+        """Labels written the usual way, `a="b",c="d` without the last quote; None where they are not.
 
-    `pieces` remembers what stands between values (`",c="`) and passed as a label name.
-    """
-    try:
-        text = block.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    parts = text.split('"')
-    if len(parts) % 2 or len(parts) > 256:
-        return None
-    labels: dict[str, str] = {}
-    for at in range(0, len(parts), 2):
-        piece = parts[at]
-        name = pieces.get(piece)
-        if name is None:
-            name = piece.removesuffix("=") if at == 0 else piece.removeprefix(",").removesuffix("=")
-            if piece != (name + "=" if at == 0 else "," + name + "=") or not _is_label_name(name):
-                return None
-            pieces[piece] = name
-        if name in labels:
+        `_pieces` remembers what stands between values (`,c=`) and passed as a label name.
+        """
+        if b"\\" in block:
             return None
-        labels[name] = parts[at + 1]
-    return labels
+        try:
+            parts = block.decode("utf-8").split('"')
+        except UnicodeDecodeError:
+            return None
+        if len(parts) % 2 or len(parts) > 256:
+            return None
+        pieces = self._pieces
+        labels: dict[str, str] = {}
+        for piece, value in zip(parts[::2], parts[1::2], strict=True):
+            if (piece[:1] == ",") is not bool(labels):
+                return None
+            name = pieces.get(piece)
+            if name is None:
+                name = piece.removeprefix(",")
+                if name[-1:] != "=" or not _is_label_name(name[:-1]):
+                    return None
+                name = pieces[piece] = name[:-1]
+            if name in labels:
+                return None
+            labels[name] = value
+        self._blocks[block] = labels
+        return labels
 
 
 def _is_label_name(name: str) -> bool:

@@ -19,7 +19,7 @@ START_TIME = "process_start_time_seconds"
 """Standard gauge of the client libraries; a change of it proves a restart."""
 
 QUANTILES = (50, 95, 99)
-"""Percent. A histogram signal `ttft` gives `ttft_p50`, `ttft_p95`, `ttft_p99` and `ttft_mean`; plain `ttft` is the 95th."""
+"""Percent. A signal `ttft` of a histogram gives `ttft_p50`, `ttft_p95`, `ttft_p99`, `ttft_mean`; `ttft` is the 95th."""
 
 
 class LabelRule(msgspec.Struct, frozen=True):
@@ -73,7 +73,7 @@ class Combination(msgspec.Struct, frozen=True):
 
 
 class Roles(msgspec.Struct, frozen=True):
-    """A combination chosen by the value of a label of the parts' rows; `unified` where the label is absent or unknown."""
+    """A combination chosen by a label of the parts' rows; `unified` where the label is absent or its value unknown."""
 
     label: str
     by_role: dict[str, Combination]

@@ -1,6 +1,6 @@
 """Reads a catalogue file: strict, with the line of every complaint.
 
-The file's own words (`detect`, `match` with `~`, `like`) become the values of `inflight.signals.catalogue`.
+The file's own words (`detect`, `match` with `~`, `like`) become the values of `inflight.signals.catalogue.records`.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from inflight.documents import Document, DocumentError, load_documents
-from inflight.signals.catalogue import (
+from inflight.signals.catalogue.records import (
     Across,
     Catalogue,
     Combination,
@@ -179,8 +179,8 @@ class _EngineReader:
             signals = {
                 signal: tuple(_renamed(way, raw.like.replace) for way in ways) for signal, ways in base.signals.items()
             }
-        for signal, ways in raw.signals.items():
-            signals[signal] = self._ways(signal, ways)
+        for signal, written in raw.signals.items():
+            signals[signal] = self._ways(signal, written)
         if raw.none is not None:
             core = [signal for signal, facts in self._facts.items() if facts.core]
             signals = {signal: (Nowhere(raw.none),) for signal in core}
@@ -289,8 +289,9 @@ class _EngineReader:
             fold = raw.fold
         if len(series) != (2 if raw.derive == "ratio" else 1):
             raise self._error((*at, "series"), "a ratio has two series, everything else one")
-        labels = {"label": [raw.label], "label_product": raw.labels, "count": [raw.by]}.get(raw.derive, [])
-        if raw.derive in ("label", "label_product", "count") and (not labels or None in labels):
+        named: dict[str, list[str]] = {"label": [raw.label or ""], "label_product": raw.labels, "count": [raw.by or ""]}
+        labels = named.get(raw.derive, [])
+        if raw.derive in named and not all(labels or [""]):
             raise self._error(at, f"{raw.derive} needs the name of its label")
         return Record(
             series=series,
@@ -300,7 +301,7 @@ class _EngineReader:
             across=raw.across,
             match=self._rules("match", raw.match, at),
             drop_labels=tuple(raw.drop_labels) + tuple(self._raw.drop_labels),
-            labels=tuple(label for label in labels if label),
+            labels=tuple(labels),
             scale=raw.scale,
             absent_is_zero=raw.absent_is_zero,
         )
