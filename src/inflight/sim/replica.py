@@ -1,374 +1,150 @@
 """One replica of an inference server, as a pure function of time: vLLM V1's scheduler over a step-time model.
 
 `submit` and `abort` say what clients do, `advance(until)` lets time pass and returns what they notice. Splitting an
-advance changes nothing. Times are seconds of model time.
+advance into several changes nothing, to the bit. Between arrivals, admissions and endings a decode batch is constant:
+such a run of steps is one closed form (`Run`), so that time passes at a few events per request however long its answer.
+Times are seconds of model time.
 """
 
-from bisect import insort
-from collections import deque
-from math import inf
+from math import inf, nextafter
 
-from inflight.sim.engine import EngineConfig, Finished, FinishReason, FirstToken, ReplicaEvent, Request
-from inflight.sim.stats import Recorder, ReplicaStats
+from inflight.sim.core import EngineCore
+from inflight.sim.engine import EngineConfig, Finished, FirstToken, ReplicaEvent, Request
+from inflight.sim.sequence import DECODE, Sequence
+from inflight.sim.stats import ReplicaStats
 
 __all__ = ["EngineConfig", "Finished", "FirstToken", "Replica", "ReplicaEvent", "Request"]
 
 
-class _Sequence:
-    """One request inside the engine."""
-
-    __slots__ = (
-        "arrived_at",
-        "blocks",
-        "computed",
-        "emitted",
-        "evict_from",
-        "finished",
-        "first_at",
-        "full_blocks",
-        "gone",
-        "held_blocks",
-        "hit_tokens",
-        "id",
-        "last_at",
-        "max_tokens",
-        "output",
-        "preemptions",
-        "prompt",
-        "queued_at",
-        "request",
-        "scheduled_at",
-    )
-
-    def __init__(self, request: Request, arrived_at: float, max_tokens: int) -> None:
-        self.request = request
-        self.id = request.id
-        self.prompt = request.prompt_tokens
-        self.max_tokens = max_tokens
-        self.output = min(request.output_tokens, max_tokens)
-        self.arrived_at = arrived_at
-        self.queued_at = -1.0
-        self.scheduled_at = -1.0
-        self.first_at = -1.0
-        self.last_at = -1.0
-        self.computed = 0
-        self.emitted = 0
-        self.blocks = 0
-        self.preemptions = 0
-        self.hit_tokens = 0
-        self.full_blocks = 0
-        self.held_blocks = 0
-        self.evict_from = 0
-        self.gone = False
-        self.finished = False
-
-    @property
-    def tokens(self) -> int:
-        return self.prompt + self.emitted
-
-
 class Replica:
-    """One engine with its queue, batch and cache."""
+    """One engine as its clients and its scrapers see it."""
 
     def __init__(self, config: EngineConfig, start: float) -> None:
         self.config = config
         self.now = start
-        self._free_at = start
-        self._inputs: list[tuple[float, int, bool, _Sequence]] = []
-        self._input_count = 0
-        self._sequences: dict[int, _Sequence] = {}
-        self._waiting: deque[_Sequence] = deque()
-        self._running: list[_Sequence] = []
-        self._plan: list[tuple[_Sequence, int]] = []
-        self._step_start = start
-        self._step_seconds = 0.0
-        self._step_end = inf
-        self._free_blocks = config.kv_blocks - 1
-        self._allocated = 0
-        self._busy = 0.0
-        self._gauges = (0, 0, 0.0)
-        self._record = Recorder(config.max_model_len_tokens)
+        self._core = EngineCore(config, start)
+        self._serial = 0
+        self._leaving: list[Sequence] = []
+        """Sequences whose clients go away after `now`."""
 
     @property
     def running(self) -> int:
-        return self._gauges[0]
+        """Sequences in the batch. As all gauges, of the last step's end, as the engine's page shows it."""
+        return self._core.gauges(self._steps_done())[0]
 
     @property
     def waiting(self) -> int:
-        return self._gauges[1]
+        """Sequences in the engine's queue; what arrived during the last step is not in it yet."""
+        return self._core.gauges(self._steps_done())[1]
 
     @property
     def kv_usage(self) -> float:
-        return self._gauges[2]
+        """Share of the KV blocks that sequences hold."""
+        return self._core.gauges(self._steps_done())[2]
 
     @property
     def in_flight(self) -> int:
-        """Requests that a client waits for at this moment."""
-        ahead = sum(arrives and one.arrived_at > self.now and not one.gone for _, _, arrives, one in self._inputs)
-        return len(self._sequences) - ahead
+        """Requests that a client waits for at this moment, whether the engine has seen them or not."""
+        core = self._core
+        ahead = 0
+        for row in reversed(core.inputs[core.read :]):
+            if row[0] <= self.now:
+                break
+            ahead += row[2] and row[3].arrived_at > self.now
+        return len(core.clients) - ahead
 
     @property
     def busy_seconds(self) -> float:
         """Time with a step running, since the start."""
-        return self._busy + (self.now - self._step_start if self._plan else 0.0)
+        core = self._core
+        return core.busy + (self.now - core.run.start if core.stepping else 0.0)
 
     @property
     def stats(self) -> ReplicaStats:
-        return self._record.value()
+        """Everything on the engine's page except its gauges, as of now."""
+        done = self._steps_done()
+        if not done:
+            return self._core.record.value()
+        return self._core.record.value_with(self._core.run, self._core.segments(done))
 
     def tokens_emitted(self, request_id: int) -> int:
         """Tokens of a request in flight that have left the engine by now."""
-        return self._sequences[request_id].emitted
+        sequence = self._core.clients.get(request_id)
+        if sequence is None:
+            raise KeyError(f"request {request_id} is not in flight on this replica: never submitted, ended or aborted")
+        if sequence.state != DECODE:
+            return sequence.emitted
+        return sequence.base + self._core.batch.decodes.steps + self._steps_done() - sequence.prompt + 1
 
     def next_event_at(self) -> float | None:
         """When the replica's state next changes by itself; None when it has nothing to do."""
-        if self._plan:
-            return self._step_end
-        return self._due_at()
+        if self._core.stepping:
+            return self._core.end
+        at = self._core.due_at()
+        return at if at is None or at > self.now else nextafter(self.now, inf)
+
+    def next_token_at(self) -> float | None:
+        """When the step in progress ends, and with it the next tokens leave; None when no step is in progress."""
+        return self._core.run.boundary(self._steps_done() + 1) if self._core.stepping else None
 
     def submit(self, request: Request, at: float) -> None:
-        """A client sends a request."""
-        config = self.config
+        """A client sends a request. Raises ValueError for one the engine would refuse, and for times gone by."""
         if at < self.now:
             raise ValueError(f"request {request.id} cannot arrive at {at}: the replica has advanced to {self.now}")
-        if request.id in self._sequences:
+        clients = self._core.clients
+        if request.id in clients:
             raise ValueError(f"request {request.id} is in flight already; ids must be unique among those in flight")
+        config = self.config
         room = config.max_model_len_tokens - request.prompt_tokens
-        if request.prompt_tokens < 1 or request.output_tokens < 1 or room < 1:
-            raise ValueError(
-                f"request {request.id} asks for {request.output_tokens} tokens after {request.prompt_tokens}; "
-                f"the engine takes prompts of 1 to {config.max_model_len_tokens - 1} tokens and gives 1 or more"
-            )
         limit = room if request.max_tokens is None else min(room, request.max_tokens)
-        sequence = _Sequence(request, at, limit)
-        self._sequences[request.id] = sequence
-        self._input(at + config.frontend_delay_seconds, sequence, arrives=True)
+        if request.prompt_tokens < 1 or request.output_tokens < 1 or limit < 1:
+            raise ValueError(
+                f"request {request.id} asks for {request.output_tokens} tokens after {request.prompt_tokens}; the "
+                f"engine takes prompts of 1 to {config.max_model_len_tokens - 1} tokens and gives 1 or more"
+            )
+        self._serial += 1
+        sequence = Sequence(request, self._serial, at, limit)
+        clients[request.id] = sequence
+        self._core.put((at + config.frontend_delay_seconds, self._serial, True, sequence))
 
     def abort(self, request_id: int, at: float) -> None:
-        """The client of a request goes away: it gets nothing more; the engine drops the work when it next looks."""
+        """The client goes away: it gets nothing after `at`, and the engine drops the work when it next looks.
+
+        An id that is not in flight (any more) is no mistake: answers and departures cross.
+        """
         if at < self.now:
             raise ValueError(f"request {request_id} cannot be aborted at {at}: the replica has advanced to {self.now}")
-        sequence = self._sequences.pop(request_id, None)
-        if sequence is not None:
-            sequence.gone = True
-            self._input(at, sequence, arrives=False)
+        sequence = self._core.clients.get(request_id)
+        if sequence is None or sequence.gone_at < inf:
+            return
+        sequence.gone_at = at
+        if at > self.now:
+            self._leaving.append(sequence)
+        else:
+            del self._core.clients[request_id]
+        self._serial += 1
+        self._core.put((at, self._serial, False, sequence))
 
     def advance(self, until: float) -> list[ReplicaEvent]:
-        """Let time pass; returns what left the engine up to and including `until`, in order."""
+        """Let time pass; returns what left the engine up to and including `until`, in order of time, then of id."""
         if until < self.now:
             raise ValueError(f"time cannot go back from {self.now} to {until}")
         events: list[ReplicaEvent] = []
-        while True:
-            if self._plan:
-                if self._step_end > until:
-                    break
-                self._finish_step(events)
-                continue
-            at = self._due_at()
-            if at is None or at >= until:
-                break
-            self._free_at = at
-            self._schedule(at, at)
+        if not self._core.stepping or self._core.end <= until:
+            self._core.advance(until, events)
         self.now = until
+        if self._leaving:
+            self._let_go(until)
         return events
 
-    def _input(self, at: float, sequence: _Sequence, *, arrives: bool) -> None:
-        self._input_count += 1
-        insort(self._inputs, (at, self._input_count, arrives, sequence), key=lambda row: row[:2])
+    def _steps_done(self) -> int:
+        """Steps of the run in progress that are over."""
+        core = self._core
+        return core.run.steps_by(self.now) if core.stepping and core.run.length > 1 else 0
 
-    def _due_at(self) -> float | None:
-        if self._waiting or self._running:
-            return self._free_at
-        if self._inputs:
-            return max(self._free_at, self._inputs[0][0])
-        return None
-
-    def _read_inputs(self, cutoff: float) -> None:
-        taken = 0
-        for at, _, arrives, sequence in self._inputs:
-            if at > cutoff:
-                break
-            taken += 1
-            if arrives:
-                sequence.queued_at = cutoff
-                if not sequence.gone:
-                    self._waiting.append(sequence)
-            elif sequence in self._running:
-                self._running.remove(sequence)
-                self._release(sequence)
-            elif sequence in self._waiting:
-                self._waiting.remove(sequence)
-        del self._inputs[:taken]
-
-    def _release(self, sequence: _Sequence) -> None:
-        self._free_blocks += sequence.blocks
-        sequence.blocks = 0
-
-    def _blocks(self, tokens: int) -> int:
-        return -(-tokens // self.config.block_size_tokens)
-
-    def _schedule(self, at: float, cutoff: float) -> None:
-        """Plan the step that starts at `at`, with what the engine knew at `cutoff`."""
-        self._read_inputs(cutoff)
-        config = self.config
-        budget = config.max_num_batched_tokens
-        chunk = config.long_prefill_token_threshold or budget
-        plan: list[tuple[_Sequence, int]] = []
-        preempted = False
-        for sequence in list(self._running):
-            if budget == 0 or sequence not in self._running:
-                break
-            if sequence.finished:
-                continue
-            new = min(sequence.tokens - sequence.computed, chunk, budget)
-            need = self._blocks(sequence.computed + new) - sequence.blocks
-            while need > self._free_blocks and sequence in self._running:
-                self._preempt(next(one for one in reversed(self._running) if not one.finished))
-                preempted = True
-            if sequence not in self._running:
-                break
-            self._take(sequence, need)
-            plan.append((sequence, new))
-            budget -= new
-        while not preempted and self._waiting and budget > 0 and len(self._running) < config.max_num_seqs:
-            sequence = self._waiting[0]
-            if self._blocks(sequence.tokens) > self._free_blocks:
-                break
-            self._admit(self._waiting.popleft(), cutoff)
-            new = min(sequence.tokens - sequence.computed, chunk, budget)
-            self._take(sequence, self._blocks(sequence.computed + new) - sequence.blocks)
-            plan.append((sequence, new))
-            budget -= new
-        self._begin(at, plan)
-
-    def _take(self, sequence: _Sequence, blocks: int) -> None:
-        self._free_blocks -= blocks
-        self._allocated += blocks
-        sequence.blocks += blocks
-
-    def _preempt(self, sequence: _Sequence) -> None:
-        """Back to the head of the queue; its tokens are kept, its cache is free for others from now on."""
-        self._running.remove(sequence)
-        self._waiting.appendleft(sequence)
-        self._record.preemptions += 1
-        sequence.preemptions += 1
-        sequence.full_blocks = sequence.computed // self.config.block_size_tokens
-        sequence.held_blocks = sequence.blocks
-        sequence.evict_from = self._allocated + self._free_blocks
-        sequence.computed = 0
-        self._release(sequence)
-
-    def _admit(self, sequence: _Sequence, cutoff: float) -> None:
-        """Into the batch, with the blocks of it that the cache still holds counted as computed."""
-        size = self.config.block_size_tokens
-        most = (sequence.tokens - 1) // size
-        if sequence.preemptions == 0:
-            hits = min(most, sequence.request.cached_prompt_tokens // size)
-            sequence.hit_tokens = hits * size
-            sequence.scheduled_at = cutoff
-            self._record.cache_queries += sequence.prompt
-            self._record.cache_hits += hits * size
-        else:
-            evicted = max(0, self._allocated - sequence.evict_from)
-            hits = max(0, min(most, sequence.full_blocks, sequence.held_blocks - evicted))
-        if not self.config.prefix_caching:
-            hits = 0
-        sequence.computed = hits * size
-        sequence.blocks = hits
-        self._free_blocks -= hits
-        self._running.append(sequence)
-
-    def _begin(self, at: float, plan: list[tuple[_Sequence, int]]) -> None:
-        decodes = kv_tokens = prefills = prefill_tokens = 0
-        pairs = 0.0
-        for sequence, new in plan:
-            if new == 1 and sequence.emitted > 0 and sequence.computed == sequence.tokens - 1:
-                decodes += 1
-                kv_tokens += sequence.computed
-            else:
-                prefills += 1
-                prefill_tokens += new
-                pairs += new * (sequence.computed + 0.5 * new)
-        self._plan = plan
-        self._step_start = at
-        if plan:
-            self._step_seconds = self.config.step_time.seconds(
-                prefill_tokens=prefill_tokens,
-                prefills=prefills,
-                decodes=decodes,
-                kv_tokens=kv_tokens,
-                token_pairs=pairs,
-            )
-            self._step_end = at + self._step_seconds
-
-    def _finish_step(self, events: list[ReplicaEvent]) -> None:
-        at = self._step_end
-        start = self._step_start
-        record = self._record
-        record.steps += 1
-        self._busy += self._step_seconds
-        firsts: list[ReplicaEvent] = []
-        ends: list[ReplicaEvent] = []
-        outputs = tokens = 0
-        for sequence, new in self._plan:
-            sequence.computed += new
-            if sequence.computed < sequence.tokens:
-                continue
-            sequence.emitted += 1
-            outputs += 1
-            sequence.finished = sequence.emitted == sequence.output
-            if sequence.gone:
-                continue
-            tokens += 1
-            record.generation_tokens += 1
-            if sequence.emitted == 1:
-                tokens += sequence.prompt - sequence.hit_tokens
-                self._record_first(sequence, at)
-                firsts.append(FirstToken(sequence.id, at))
-            else:
-                record.itl.add(self._step_seconds if sequence.last_at == start else at - sequence.last_at)
-            sequence.last_at = at
-            if sequence.finished:
-                del self._sequences[sequence.id]
-                ends.append(self._record_end(sequence, at))
-        if outputs:
-            record.iteration.add(tokens)
-        events += sorted(firsts, key=lambda event: event.id) + sorted(ends, key=lambda event: event.id)
-        self._plan = []
-        self._step_end = inf
-        self._free_at = at
-        if self.config.async_scheduling:
-            self._schedule(at, start)
-        for sequence in [one for one in self._running if one.finished]:
-            self._running.remove(sequence)
-            self._release(sequence)
-        used = 1.0 - self._free_blocks / (self.config.kv_blocks - 1)
-        self._gauges = (len(self._running), len(self._waiting), used)
-
-    def _record_first(self, sequence: _Sequence, at: float) -> None:
-        record = self._record
-        sequence.first_at = at
-        record.prompt_tokens += sequence.prompt
-        record.prompt_tokens_cached += sequence.hit_tokens
-        record.ttft.add(at - sequence.arrived_at)
-
-    def _record_end(self, sequence: _Sequence, at: float) -> Finished:
-        record = self._record
-        reason: FinishReason = "length" if sequence.output == sequence.max_tokens else "stop"
-        if reason == "stop":
-            record.stop += 1
-        else:
-            record.length += 1
-        decode = at - sequence.first_at
-        record.e2e.add(at - sequence.arrived_at)
-        record.queue.add(sequence.scheduled_at - sequence.queued_at)
-        record.prefill.add(sequence.first_at - sequence.scheduled_at)
-        record.decode.add(decode)
-        record.inference.add(at - sequence.scheduled_at)
-        record.tpot.add(decode / (sequence.output - 1) if sequence.output > 1 else 0.0)
-        record.prompts.add(sequence.prompt)
-        record.outputs.add(sequence.output)
-        record.max_tokens.add(sequence.max_tokens)
-        record.computed.add(sequence.prompt - sequence.hit_tokens)
-        record.request_preemptions.add(sequence.preemptions)
-        return Finished(sequence.id, at, reason, sequence.output)
+    def _let_go(self, until: float) -> None:
+        clients = self._core.clients
+        for sequence in self._leaving:
+            if sequence.gone_at <= until and clients.get(sequence.id) is sequence:
+                del clients[sequence.id]
+        self._leaving = [sequence for sequence in self._leaving if sequence.gone_at > until]

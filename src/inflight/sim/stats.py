@@ -4,9 +4,13 @@
 vLLM `v1/metrics/loggers.py`; a value equal to an edge belongs to the bucket below it, as Prometheus' `le` says.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 
 from msgspec import Struct
+
+from inflight.sim.run import Run
+from inflight.sim.sequence import Sequence
 
 TTFT_EDGES_SECONDS = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
@@ -72,6 +76,46 @@ class Tally:
         self.counts[bisect_left(self.edges, value)] += times
         self.sum += value * times
 
+    def add_all(self, values: list[float]) -> None:
+        """Many at once (the list gets sorted). The sum is accumulated in order, so it depends on no batch size."""
+        total = self.sum
+        for value in values:
+            total += value
+        self.sum = total
+        values.sort()
+        done = 0
+        for bucket, edge in enumerate(self.edges):
+            if done == len(values):
+                return
+            within = bisect_right(values, edge, done)
+            self.counts[bucket] += within - done
+            done = within
+        self.counts[-1] += len(values) - done
+
+    def add_progression(self, first: float, slope: float, count: int, times: int) -> None:
+        """`times` each of `count` values: first, first + slope, first + 2*slope ..."""
+        edges = self.edges
+        bucket = bisect_left(edges, first)
+        last = first + slope * (count - 1)
+        done = 0
+        while bucket < len(edges) and last > edges[bucket]:
+            within = int((edges[bucket] - first) / slope) + 1
+            while within > done and first + slope * (within - 1) > edges[bucket]:
+                within -= 1
+            while first + slope * within <= edges[bucket]:
+                within += 1
+            self.counts[bucket] += (within - done) * times
+            done = within
+            bucket += 1
+        self.counts[bucket] += (count - done) * times
+        self.sum += (count * first + slope * (0.5 * count * (count - 1))) * times
+
+    def copy(self) -> "Tally":
+        twin = Tally(self.edges)
+        twin.counts = self.counts[:]
+        twin.sum = self.sum
+        return twin
+
     def value(self) -> Histogram:
         return Histogram(self.edges, tuple(self.counts), self.sum)
 
@@ -107,56 +151,109 @@ class ReplicaStats(Struct, frozen=True):
 
 
 class Recorder:
-    """The growing side of `ReplicaStats`."""
+    """The growing side of `ReplicaStats`. Ended requests are put into the histograms a thousand at a time."""
 
     def __init__(self, max_model_len_tokens: int) -> None:
-        lengths = length_edges(max_model_len_tokens)
+        self._lengths = length_edges(max_model_len_tokens)
         self.prompt_tokens = 0
         self.prompt_tokens_cached = 0
-        self.generation_tokens = 0
-        self.stop = 0
-        self.length = 0
         self.preemptions = 0
         self.cache_queries = 0
         self.cache_hits = 0
         self.steps = 0
-        self.ttft = Tally(TTFT_EDGES_SECONDS)
+        self._firsts = 0
+        self._stop = 0
+        self._length = 0
         self.itl = Tally(TOKEN_EDGES_SECONDS)
-        self.tpot = Tally(TOKEN_EDGES_SECONDS)
-        self.e2e = Tally(REQUEST_EDGES_SECONDS)
-        self.queue = Tally(REQUEST_EDGES_SECONDS)
-        self.prefill = Tally(REQUEST_EDGES_SECONDS)
-        self.decode = Tally(REQUEST_EDGES_SECONDS)
-        self.inference = Tally(REQUEST_EDGES_SECONDS)
-        self.prompts = Tally(lengths)
-        self.outputs = Tally(lengths)
-        self.max_tokens = Tally(lengths)
-        self.computed = Tally(lengths)
-        self.request_preemptions = Tally(PREEMPTION_EDGES)
         self.iteration = Tally(ITERATION_EDGES_TOKENS)
+        self._ttft = Tally(TTFT_EDGES_SECONDS)
+        self._tpot = Tally(TOKEN_EDGES_SECONDS)
+        self._e2e = Tally(REQUEST_EDGES_SECONDS)
+        self._queue = Tally(REQUEST_EDGES_SECONDS)
+        self._prefill = Tally(REQUEST_EDGES_SECONDS)
+        self._decode = Tally(REQUEST_EDGES_SECONDS)
+        self._inference = Tally(REQUEST_EDGES_SECONDS)
+        self._prompts = Tally(self._lengths)
+        self._outputs = Tally(self._lengths)
+        self._max_tokens = Tally(self._lengths)
+        self._computed = Tally(self._lengths)
+        self._request_preemptions = Tally(PREEMPTION_EDGES)
+        self._new_ttfts: list[float] = []
+        self._new_ends: list[tuple[Sequence, float]] = []
+
+    def add_first(self, sequence: Sequence, at: float) -> None:
+        """A request's first token left the engine."""
+        self.prompt_tokens += sequence.prompt
+        self.prompt_tokens_cached += sequence.hit_tokens
+        self._firsts += 1
+        self._new_ttfts.append(at - sequence.arrived_at)
+
+    def add_steps(self, run: Run, start: int, stop: int, tokens: int) -> None:
+        """Steps `start` to `stop` of a decode run, with that many tokens each that reach somebody."""
+        steps = stop - start
+        self.itl.add_progression(run.first + run.slope * start, run.slope, steps, tokens)
+        self.iteration.add(tokens, steps)
+
+    def add_end(self, sequence: Sequence, at: float) -> None:
+        """A request's last token left the engine."""
+        self._new_ends.append((sequence, at))
+        if len(self._new_ends) >= 1000:
+            self._fold()
+
+    def _fold(self) -> None:
+        self._ttft.add_all(self._new_ttfts)
+        self._new_ttfts = []
+        ends = self._new_ends
+        self._new_ends = []
+        limited = [one for one, _ in ends if one.output == one.max_tokens]
+        self._length += len(limited)
+        self._stop += len(ends) - len(limited)
+        self._e2e.add_all([at - one.arrived_at for one, at in ends])
+        self._queue.add_all([one.scheduled_at - one.queued_at for one, _ in ends])
+        self._prefill.add_all([one.first_at - one.scheduled_at for one, _ in ends])
+        self._decode.add_all([at - one.first_at for one, at in ends])
+        self._inference.add_all([at - one.scheduled_at for one, at in ends])
+        self._tpot.add_all([(at - one.first_at) / (one.output - 1) if one.output > 1 else 0.0 for one, at in ends])
+        self._prompts.add_all([one.prompt for one, _ in ends])
+        self._outputs.add_all([one.output for one, _ in ends])
+        self._max_tokens.add_all([one.max_tokens for one, _ in ends])
+        self._computed.add_all([one.prompt - one.hit_tokens for one, _ in ends])
+        self._request_preemptions.add_all([one.preemptions for one, _ in ends])
+
+    def value_with(self, run: Run, segments: Iterable[tuple[int, int, int]]) -> ReplicaStats:
+        """What `value` would be with some steps of a run counted in; the run itself is counted when it is over."""
+        itl, iteration, steps = self.itl, self.iteration, self.steps
+        self.itl, self.iteration = itl.copy(), iteration.copy()
+        for start, stop, each in segments:
+            self.steps += stop - start
+            self.add_steps(run, start, stop, each)
+        value = self.value()
+        self.itl, self.iteration, self.steps = itl, iteration, steps
+        return value
 
     def value(self) -> ReplicaStats:
+        self._fold()
         return ReplicaStats(
             prompt_tokens=self.prompt_tokens,
             prompt_tokens_cached=self.prompt_tokens_cached,
-            generation_tokens=self.generation_tokens,
-            request_success={"stop": self.stop, "length": self.length},
+            generation_tokens=self._firsts + sum(self.itl.counts),
+            request_success={"stop": self._stop, "length": self._length},
             num_preemptions=self.preemptions,
             prefix_cache_queries=self.cache_queries,
             prefix_cache_hits=self.cache_hits,
             steps=self.steps,
-            time_to_first_token_seconds=self.ttft.value(),
+            time_to_first_token_seconds=self._ttft.value(),
             inter_token_latency_seconds=self.itl.value(),
-            request_time_per_output_token_seconds=self.tpot.value(),
-            e2e_request_latency_seconds=self.e2e.value(),
-            request_queue_time_seconds=self.queue.value(),
-            request_prefill_time_seconds=self.prefill.value(),
-            request_decode_time_seconds=self.decode.value(),
-            request_inference_time_seconds=self.inference.value(),
-            request_prompt_tokens=self.prompts.value(),
-            request_generation_tokens=self.outputs.value(),
-            request_params_max_tokens=self.max_tokens.value(),
-            request_prefill_kv_computed_tokens=self.computed.value(),
-            request_num_preemptions=self.request_preemptions.value(),
+            request_time_per_output_token_seconds=self._tpot.value(),
+            e2e_request_latency_seconds=self._e2e.value(),
+            request_queue_time_seconds=self._queue.value(),
+            request_prefill_time_seconds=self._prefill.value(),
+            request_decode_time_seconds=self._decode.value(),
+            request_inference_time_seconds=self._inference.value(),
+            request_prompt_tokens=self._prompts.value(),
+            request_generation_tokens=self._outputs.value(),
+            request_params_max_tokens=self._max_tokens.value(),
+            request_prefill_kv_computed_tokens=self._computed.value(),
+            request_num_preemptions=self._request_preemptions.value(),
             iteration_tokens=self.iteration.value(),
         )
