@@ -31,8 +31,9 @@ SMALL = EngineConfig(
 class Running:
     """A server that is up."""
 
-    def __init__(self, server: EmulatedServer, url: str) -> None:
+    def __init__(self, server: EmulatedServer, clock: ScaledClock, url: str) -> None:
         self.server = server
+        self.clock = clock
         self.url = url
 
     @property
@@ -52,7 +53,7 @@ async def run_server(speed: float = 20.0, engine: EngineConfig = SMALL, **settin
     server = EmulatedServer(ServerSettings(engine=engine, **settings), clock, clock.now())
     with contextlib.closing(bind("127.0.0.1", 0)) as listener:
         async with serving(server, listener) as url:
-            yield Running(server, url)
+            yield Running(server, clock, url)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ async def test_a_replica_may_come_back_on_its_port_and_another_cannot_have_it() 
     port = int(url.rpartition(":")[2])
     with pytest.raises(RuntimeError, match="started already"):
         await endpoint.start()
-    with pytest.raises(OSError, match="address"):
+    with pytest.raises(OSError, match="Address already in use"):
         await MetricsEndpoint(lambda: b"").start(port)
     await endpoint.stop()
     assert await endpoint.start(port) == url
@@ -79,3 +79,19 @@ async def test_a_page_that_fails_is_an_error_of_that_scrape_only(caplog: pytest.
     finally:
         await endpoint.stop()
     assert "IndexError" in caplog.text
+
+
+async def test_a_port_may_be_held_before_it_is_served() -> None:
+    endpoint = MetricsEndpoint(lambda: b"a 1\n")
+    url = endpoint.hold()
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            async with session.get(f"{url}/metrics"):
+                pass
+        assert await endpoint.start() == url
+        async with session.get(f"{url}/metrics") as response:
+            assert response.status == 200
+    await endpoint.stop()
+    held_and_dropped = MetricsEndpoint(lambda: b"")
+    held_and_dropped.hold()
+    await held_and_dropped.stop()

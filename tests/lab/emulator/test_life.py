@@ -59,7 +59,7 @@ async def started(*options: str) -> AsyncIterator[Process]:
 
 
 async def test_sigterm_lets_the_running_requests_end_and_exits_0() -> None:
-    async with started("--port", "0", "--speed", "20") as run, aiohttp.ClientSession() as session:
+    async with started("--port", "0", "--speed", "5") as run, aiohttp.ClientSession() as session:
         url = await run.url()
         body = {"prompt": "go", "max_tokens": 1000, "ignore_eos": True}
         asked = asyncio.create_task(session.post(f"{url}/v1/completions", json=body))

@@ -14,6 +14,7 @@ from prometheus_client.utils import floatToGoString
 from inflight.lab.emulator import Process, VllmPage
 from inflight.lab.emulator.http_use import HttpUse
 from inflight.lab.emulator.text import number
+from inflight.signals import PageReader, SignalValue, derive, shipped
 from inflight.sim.engine import EngineConfig, Request
 from inflight.sim.replica import Replica
 
@@ -151,6 +152,55 @@ def test_the_cache_is_described_as_the_engine_has_it(small: EngineConfig) -> Non
     (row,) = rows
     assert {"num_gpu_blocks=512", "block_size=32", "kv_cache_size_tokens=16384"} <= set(row)
     assert {"enable_prefix_caching=False", "kv_cache_max_concurrency=8.192"} <= set(row)
+
+
+def test_our_own_reader_finds_every_signal_that_the_model_has(small: EngineConfig) -> None:
+    replicas = (loaded(small, 60, 4.0), loaded(small, 12, 4.0, seed=2))
+    page = VllmPage("m", [small, small], started_at=START, ready_at=START)
+    reader = PageReader(shipped())
+    earlier = reader.read(page.render(replicas))
+    before = [replica.stats for replica in replicas]
+    for replica in replicas:
+        replica.advance(9.0)
+    later = reader.read(page.render(replicas))
+    assert (later.engine, later.started_at) == ("vllm", START)
+    values = derive(later, earlier, 5.0)
+
+    def value(signal: str) -> float:
+        found = values[signal]
+        assert isinstance(found, SignalValue)
+        return found.value
+
+    after = [replica.stats for replica in replicas]
+    assert value("running") == sum(replica.running for replica in replicas)
+    assert value("waiting") == value("waiting_capacity") == sum(replica.waiting for replica in replicas)
+    assert value("waiting_deferred") == 0
+    assert value("in_flight") == value("running") + value("waiting")
+    assert value("kv_utilization") == pytest.approx(sum(replica.kv_usage for replica in replicas) / 2)
+    assert value("kv_capacity_tokens") == 2 * 300 * 16
+    assert value("kv_max_concurrency") == pytest.approx(2 * 300 * 16 / 2000)
+    assert value("engines_in_pod") == value("awake_engines") == 2
+    for signal, name in (
+        ("generation_tokens_rate", "generation_tokens"),
+        ("prompt_tokens_rate", "prompt_tokens"),
+        ("preemptions_rate", "num_preemptions"),
+    ):
+        grown = sum(getattr(new, name) - getattr(old, name) for new, old in zip(after, before, strict=True))
+        assert value(signal) == pytest.approx(grown / 5)
+    finished = [sum(sum(one.request_success.values()) for one in stats) for stats in (before, after)]
+    assert value("finished_rate") == pytest.approx((finished[1] - finished[0]) / 5)
+    times = [[one.request_queue_time_seconds for one in stats] for stats in (before, after)]
+    sums, counts = ([sum(getattr(one, what) for one in stats) for stats in times] for what in ("sum", "count"))
+    assert value("queue_time") == pytest.approx((sums[1] - sums[0]) / (counts[1] - counts[0]))
+    assert 0 < value("itl_p50") <= value("itl_p95") <= value("itl_p99")
+    missing = {name for name, found in values.items() if not isinstance(found, SignalValue)}
+    # What this engine has no series for, and what nothing has happened to in these five seconds.
+    assert missing <= {
+        "batch_limit",
+        "swapped",
+        "prefix_hit_rate",
+        *(name for name in values if name.startswith("ttft")),
+    }
 
 
 @pytest.mark.parametrize("name", ['a "quoted" name', "back\\slash", "two\nlines", "Ünïcode ☂", "100 %s {}"])

@@ -110,7 +110,7 @@ async def test_requests_are_counted_by_route_and_probes_are_not(emulated: Start)
 
 
 async def test_a_draining_server_says_so_and_ends_what_runs(emulated: Start) -> None:
-    async with emulated(speed=50.0) as running, aiohttp.ClientSession() as session:
+    async with emulated(speed=1.0) as running, aiohttp.ClientSession() as session:
         server = running.server
         started = asyncio.create_task(session.post(f"{running.api}/completions", json=LONG))
         await running.until(lambda: server.engines.in_flight == 1)
@@ -122,6 +122,7 @@ async def test_a_draining_server_says_so_and_ends_what_runs(emulated: Start) -> 
             assert (await response.json())["error"]["type"] == "ServiceUnavailableError"
         async with session.get(f"{running.url}/metrics") as response:
             assert response.status == 200
+        running.clock.set_speed(200.0)
         await server.engines.drained()
         async with await started as response:
             assert (await response.json())["usage"]["completion_tokens"] == 1900

@@ -6,7 +6,8 @@ has its page from `VllmPage` and its port from `MetricsEndpoint`.
 
 from inflight.lab.emulator.endpoint import MetricsEndpoint
 from inflight.lab.emulator.faults import Fault, parse_fault
-from inflight.lab.emulator.life import Life, bind, serving
+from inflight.lab.emulator.life import Life, serving
+from inflight.lab.emulator.listener import bind
 from inflight.lab.emulator.page import Process, VllmPage
 from inflight.lab.emulator.server import EmulatedServer
 from inflight.lab.emulator.settings import ServerSettings

@@ -4,9 +4,12 @@ A fleet that lives in one process starts one of these when a replica has loaded 
 Before and after, the port is refused: that is what a scraper sees of an engine that loads or is gone.
 """
 
+import socket
 from collections.abc import Callable
 
 from aiohttp import web
+
+from inflight.lab.emulator.listener import bind, url_of
 
 # What prometheus_client 0.22 and later declare for the plain text format, and so vLLM.
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
@@ -18,28 +21,38 @@ class MetricsEndpoint:
     def __init__(self, page: Callable[[], bytes], host: str = "127.0.0.1") -> None:
         self._page = page
         self._host = host
+        self._listener: socket.socket | None = None
         self._runner: web.ServerRunner | None = None
 
+    def hold(self, port: int = 0) -> str:
+        """Take `port` (0: any free one) and refuse whoever connects until `start`; returns the URL. Raises OSError."""
+        if self._listener is None:
+            self._listener = bind(self._host, port)
+        return url_of(self._listener)
+
     async def start(self, port: int = 0) -> str:
-        """Listen on `port` (0: any free one) and return the server's URL. Raises OSError if the port is taken."""
+        """Listen, on the port that is held or else on `port`, and return the URL. Raises OSError if it is taken."""
         if self._runner is not None:
             raise RuntimeError("this endpoint has been started already")
-        runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=0)
-        await runner.setup()
+        url = self.hold(port)
+        assert self._listener is not None
+        self._runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=0)
         try:
-            await web.TCPSite(runner, self._host, port).start()
+            await self._runner.setup()
+            await web.SockSite(self._runner, self._listener).start()
         except BaseException:
-            await runner.cleanup()
+            await self.stop()
             raise
-        self._runner = runner
-        address = runner.addresses[0]
-        return f"http://{address[0]}:{address[1]}"
+        return url
 
     async def stop(self) -> None:
         """Close the port and the connections on it; a second call does nothing."""
         runner, self._runner = self._runner, None
+        listener, self._listener = self._listener, None
         if runner is not None:
             await runner.cleanup()
+        if listener is not None:
+            listener.close()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method not in {"GET", "HEAD"}:

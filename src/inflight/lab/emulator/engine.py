@@ -17,6 +17,8 @@ from inflight.sources.clock import ScaledClock
 STREAM_LOOK_SECONDS = 0.01
 # And never more often than this: a timer of the event loop is not finer.
 SHORTEST_WAIT_SECONDS = 0.001
+# Nor ever less often: the clock's speed may have been changed.
+LONGEST_WAIT_SECONDS = 0.25
 
 
 class Ticket:
@@ -131,7 +133,7 @@ class Engines:
         dues = [due for replica in self.replicas if (due := replica.next_event_at()) is not None]
         if not dues or not self._tickets:
             return None
-        wait = (min(dues) - now) / self._clock.speed
+        wait = min((min(dues) - now) / self._clock.speed, LONGEST_WAIT_SECONDS)
         if any(ticket.stream for ticket in self._tickets.values()):
             wait = min(wait, STREAM_LOOK_SECONDS)
         return max(wait, SHORTEST_WAIT_SECONDS)

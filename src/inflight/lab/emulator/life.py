@@ -14,27 +14,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from aiohttp import web
 
 from inflight.lab.emulator.faults import Fault
+from inflight.lab.emulator.listener import bind, url_of
 from inflight.lab.emulator.server import EmulatedServer
 from inflight.lab.emulator.settings import ServerSettings
 from inflight.sources.clock import ScaledClock
 
 # After the drain, for answers that are on their way out.
 LAST_WRITES_SECONDS = 1.0
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Take a port (0: any free one) without listening on it. Raises OSError, also where the host has no address."""
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
 
 
 @contextlib.asynccontextmanager
@@ -48,8 +34,7 @@ async def serving(server: EmulatedServer, listener: socket.socket) -> AsyncItera
         async with asyncio.TaskGroup() as group:
             engines = group.create_task(server.run())
             await web.SockSite(runner, listener).start()
-            host, port = listener.getsockname()[:2]
-            yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            yield url_of(listener)
             engines.cancel()
     finally:
         await runner.cleanup()
