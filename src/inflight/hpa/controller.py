@@ -6,6 +6,7 @@ controller itself, case for case.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -77,10 +78,33 @@ def to_nanoseconds(seconds: float) -> int:
 
 def rules_of(controller: Controller) -> Rules:
     """The rules that this controller follows. Raises ReleaseError for a release or a gate that does not exist."""
-    release = find_release(controller.kubernetes, controller.feature_gates)
+    gates = controller.feature_gates
+    return _rules(
+        controller.kubernetes,
+        tuple(sorted(gates.items())) if gates else (),
+        controller.architecture,
+        controller.tolerance,
+        (
+            controller.downscale_stabilization_seconds,
+            controller.cpu_initialization_period_seconds,
+            controller.initial_readiness_delay_seconds,
+        ),
+    )
+
+
+@lru_cache(maxsize=256)
+def _rules(
+    kubernetes: str,
+    gates: tuple[tuple[str, bool], ...],
+    architecture: str,
+    tolerance: float,
+    seconds: tuple[float, float, float],
+) -> Rules:
+    release = find_release(kubernetes, dict(gates))
     minor = release.minor
+    downscale_stabilization, cpu_initialization, initial_readiness = seconds
     return Rules(
-        kubernetes=controller.kubernetes,
+        kubernetes=kubernetes,
         scale_to_zero=minor >= 36 and release.enabled("HPAScaleToZero"),
         remembers_zero=minor >= 36,
         configurable_tolerance=release.enabled("HPAConfigurableTolerance"),
@@ -94,9 +118,9 @@ def rules_of(controller: Controller) -> Rules:
         object_error_in_order=minor >= 37,
         ambiguous_by_example=minor >= 37,
         observes_generation=release.enabled("HPAGeneration"),
-        saturate=controller.architecture == "arm64",
-        tolerance=controller.tolerance,
-        downscale_stabilization_ns=to_nanoseconds(controller.downscale_stabilization_seconds),
-        cpu_initialization_ns=to_nanoseconds(controller.cpu_initialization_period_seconds),
-        initial_readiness_ns=to_nanoseconds(controller.initial_readiness_delay_seconds),
+        saturate=architecture == "arm64",
+        tolerance=tolerance,
+        downscale_stabilization_ns=to_nanoseconds(downscale_stabilization),
+        cpu_initialization_ns=to_nanoseconds(cpu_initialization),
+        initial_readiness_ns=to_nanoseconds(initial_readiness),
     )

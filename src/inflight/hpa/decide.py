@@ -13,6 +13,7 @@ from inflight.hpa.memory import Memory, Recommendation
 from inflight.hpa.metrics import MetricOutcome, Question, evaluate
 from inflight.hpa.numbers import to_int32
 from inflight.hpa.observation import FailedAnswer, Observation
+from inflight.hpa.pods import select_pods
 from inflight.hpa.status import ABLE_TO_SCALE, SCALED_TO_ZERO, SCALING_ACTIVE, SCALING_LIMITED, StatusDraft
 from inflight.hpa.texts import (
     ABOVE_MAX,
@@ -41,7 +42,6 @@ from inflight.objects import (
     HPAScalingRules,
     Pod,
     SelectorError,
-    parse_selector,
 )
 
 DEFAULT_SCALE_UP = HPAScalingRules(
@@ -178,19 +178,13 @@ class _Sync:
             problem, condition_text, event = SELECTOR_REQUIRED, NO_SELECTOR, "SelectorRequired"
         else:
             try:
-                selector = parse_selector(text)
+                pods = select_pods(self.observation.pods, self.hpa.metadata.namespace or "default", text)
             except SelectorError as error:
                 problem = BAD_SELECTOR + error.upstream
-            else:
-                namespace = self.hpa.metadata.namespace or "default"
-                pods = [
-                    pod
-                    for pod in self.observation.pods
-                    if (pod.metadata.namespace or namespace) == namespace and selector.matches(pod.metadata.labels)
-                ]
-                if pods and len(self.observation.selecting_hpas) > 1:
-                    verdict, event = Reason.AMBIGUOUS_SELECTOR, "AmbiguousSelector"
-                    problem = ambiguous_selector(text, self.observation.selecting_hpas, self.rules.ambiguous_by_example)
+            hpas = self.observation.selecting_hpas
+            if pods and len(hpas) > 1:
+                verdict, event = Reason.AMBIGUOUS_SELECTOR, "AmbiguousSelector"
+                problem = ambiguous_selector(text, hpas, self.rules.ambiguous_by_example)
         if not problem:
             return pods
         self.events.append(f"Warning {event}: {problem}")

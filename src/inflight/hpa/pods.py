@@ -7,12 +7,13 @@ matters to the cpu resource only; for all other metrics a running pod that repor
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 from inflight.hpa.controller import Rules
 from inflight.hpa.numbers import wrap_int64
 from inflight.hpa.observation import PodMetric
 from inflight.hpa.trace import PodGroups, PodSetAside, Reason
-from inflight.objects import ZERO_TIME_NS, Container, Pod, PodCondition, Quantity
+from inflight.objects import ZERO_TIME_NS, Container, Pod, PodCondition, Quantity, Selector, parse_selector
 
 _POD_LEVEL = ("cpu", "memory")
 _EXPONENTS = {
@@ -26,6 +27,36 @@ class RequestError(ValueError):
     def __init__(self, reason: Reason, text: str) -> None:
         self.reason = reason
         super().__init__(text)
+
+
+def select_pods(pods: Sequence[Pod], namespace: str, selector: str) -> list[Pod]:
+    """The pods of the namespace that the selector's text matches. Raises SelectorError."""
+    parsed, equalities = _parsed(selector)
+    chosen = []
+    for pod in pods:
+        metadata = pod.metadata
+        if metadata.namespace and metadata.namespace != namespace:
+            continue
+        labels = metadata.labels
+        if equalities is None:
+            if parsed.matches(labels):
+                chosen.append(pod)
+            continue
+        for key, value in equalities:
+            if labels.get(key) != value:
+                break
+        else:
+            chosen.append(pod)
+    return chosen
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> tuple[Selector, tuple[tuple[str, str], ...] | None]:
+    """The selector, and its requirements where all are `key=value`, which is what workloads have."""
+    selector = parse_selector(text)
+    if all(requirement.operator in {"=", "=="} for requirement in selector.requirements):
+        return selector, tuple((requirement.key, requirement.values[0]) for requirement in selector.requirements)
+    return selector, None
 
 
 def group_pods(
@@ -167,9 +198,12 @@ def _exact(quantity: Quantity | None) -> Fraction | None:
     return Fraction(text) if exponent is None else Fraction(text[:-1] + exponent)
 
 
-def _running_containers(pod: Pod) -> list[Container]:
+def _running_containers(pod: Pod) -> tuple[Container, ...]:
     """Containers, then the init containers that go on running beside them (sidecars)."""
-    return [*pod.spec.containers, *(each for each in pod.spec.init_containers if each.restart_policy == "Always")]
+    spec = pod.spec
+    if not spec.init_containers:
+        return spec.containers
+    return (*spec.containers, *(each for each in spec.init_containers if each.restart_policy == "Always"))
 
 
 def _is_pod_level(resource: str) -> bool:
