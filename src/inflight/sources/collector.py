@@ -1,0 +1,120 @@
+"""Scrapes every pod at its own moment of the interval and keeps what each of them said.
+
+One task per pod, so that no pod waits for another: a server that hangs holds up itself alone, within its deadline.
+Waiting goes by the clock that was given (model time in the lab); durations and deadlines are wall time. The whole lives
+in `run`: when that is cancelled, no task, connection or thread is left.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from inflight.signals import Catalogue
+from inflight.signals.series import WINDOW_SECONDS, PodSample
+from inflight.sources.clock import Clock
+from inflight.sources.credentials import Credentials
+from inflight.sources.file_limit import raise_file_limit
+from inflight.sources.pod import Readers, WatchedPod
+from inflight.sources.schedule import LONGEST_SECONDS
+from inflight.sources.scrape import MAX_PAGE_BYTES, new_session
+from inflight.sources.stats import CollectorStats, Counters, PodStatus
+from inflight.sources.target import Target
+from inflight.sources.watch import Scraper, ScrapeSettings, Watch
+
+
+class Collector:
+    """Who is scraped (`set_targets`), the scraping (`run`), and what the pods said (`samples`).
+
+    `interval_seconds` is kept as given; None means every second, stretched to at most 5 s for pods whose page takes
+    long. `timeout_seconds` is the deadline of one scrape; None means the interval, but 1 s at least and 5 s at most.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        clock: Clock,
+        interval_seconds: float | None = None,
+        timeout_seconds: float | None = None,
+        *,
+        max_page_bytes: int = MAX_PAGE_BYTES,
+        window_seconds: float = WINDOW_SECONDS,
+    ) -> None:
+        for name, value in (("interval", interval_seconds), ("timeout", timeout_seconds)):
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"the {name} of the scrapes must be above 0 s, not {value}")
+        self._settings = ScrapeSettings(interval_seconds, timeout_seconds, max_page_bytes)
+        self._clock = clock
+        self._window_seconds = window_seconds
+        self._readers = Readers(catalogue)
+        self._credentials = Credentials()
+        self._counters = Counters()
+        self._pods: dict[tuple[str, str], WatchedPod] = {}
+        self._by_namespace: dict[str, list[WatchedPod]] = {}
+        self._watch: Watch | None = None
+
+    def set_targets(self, targets: Iterable[Target]) -> None:
+        """From now on these pods and no others. A pod that was there before keeps what it has reported."""
+        before, self._pods = self._pods, {}
+        for target in targets:
+            key = (target.namespace, target.name)
+            pod = before.get(key)
+            if pod is not None and pod.continues(target):
+                pod.update(target)
+            else:
+                pod = WatchedPod(target, self._readers, self._window_seconds)
+            self._pods[key] = pod
+        self._by_namespace = {}
+        for pod in self._pods.values():
+            self._by_namespace.setdefault(pod.target.namespace, []).append(pod)
+        files = {pod.target.ca_file for pod in self._pods.values()}
+        self._credentials.keep(files | {pod.target.bearer_token_file for pod in self._pods.values()})
+        if self._watch is not None:
+            self._watch.follow(self._pods.values())
+
+    def samples(self, signal: str, namespace: str | None = None) -> list[PodSample]:
+        """Each pod's word on a signal (named as `inflight.signals.derive` names it), in the order of the targets."""
+        pods = self._pods.values() if namespace is None else self._by_namespace.get(namespace, ())
+        return [pod.sample(signal) for pod in pods]
+
+    @property
+    def stats(self) -> CollectorStats:
+        counters = self._counters
+        pods = self._pods.values()
+        times = [pod.series.received_at for pod in pods if pod.series.received_at is not None]
+        durations = [pod.last_duration_seconds for pod in pods if pod.last_duration_seconds is not None]
+        return CollectorStats(
+            targets=len(self._pods),
+            answering=sum(pod.failure is None and pod.series.received_at is not None for pod in pods),
+            scrapes=counters.scrapes,
+            failures=dict(counters.failures),
+            unrecognized_pages=counters.unrecognized_pages,
+            restarts=counters.restarts,
+            bytes_received=counters.bytes_received,
+            scrape_seconds=counters.scrape_seconds,
+            last_duration_seconds=counters.last_duration_seconds,
+            slowest_duration_seconds=max(durations, default=None),
+            last_finished_at=counters.last_finished_at,
+            oldest_page_at=min(times, default=None),
+            newest_page_at=max(times, default=None),
+        )
+
+    def pods(self) -> list[PodStatus]:
+        """How it stands with each pod, in the order of the targets."""
+        return [pod.status(self._settings.interval_seconds) for pod in self._pods.values()]
+
+    async def run(self) -> None:
+        """Scrapes until cancelled."""
+        if self._watch is not None:
+            raise RuntimeError("this collector is running already")
+        raise_file_limit(len(self._pods))
+        async with new_session(self._settings.interval_seconds or LONGEST_SECONDS) as session:
+            executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inflight-page")
+            try:
+                async with asyncio.TaskGroup() as group:
+                    scraper = Scraper(self._settings, self._clock, self._credentials, session, executor)
+                    self._watch = Watch(scraper, self._settings, self._clock, self._counters, group)
+                    self._watch.follow(self._pods.values())
+                    await asyncio.get_running_loop().create_future()
+            finally:
+                self._watch = None
+                executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,29 @@
+"""Room for one connection per pod: many systems allow a process 1,024 open files unless it asks for more."""
+
+import logging
+import resource
+
+_RESERVE = 512
+"""For the metrics API's own connections, files, and connections that are just being closed."""
+
+_log = logging.getLogger(__name__)
+
+
+def raise_file_limit(pods: int) -> int:
+    """Raise the soft limit of open files, as Go's runtime does, as far as needed and allowed; the limit then."""
+    wanted = pods + _RESERVE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if allowed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        _log.warning(
+            "event=few_files limit=%d wanted=%d pods=%d why=%r",
+            allowed,
+            wanted,
+            pods,
+            "each pod takes one connection; raise the hard limit of open files (ulimit -Hn), or share the pods out",
+        )
+    return max(soft, allowed)

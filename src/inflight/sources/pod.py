@@ -1,0 +1,150 @@
+"""One pod under watch: what it has reported, how the last attempt went, and when the next one is due."""
+
+from yarl import URL
+
+from inflight.signals import Catalogue, LayoutCache, Missing, PageReader
+from inflight.signals.series import PodSample, PodSeries
+from inflight.sources import schedule
+from inflight.sources.scrape import Failure
+from inflight.sources.stats import PodStatus
+from inflight.sources.target import Target
+
+_MAX_SIGNALS = 256
+_LOOK_ELSEWHERE = frozenset({"status", "redirect", "content"})
+
+
+class Readers:
+    """What the readers of all pods share: pods of one deployment write pages of one layout.
+
+    Big pages have layouts of their own, because they are read in another thread.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._layouts = LayoutCache()
+        self._big_layouts = LayoutCache(max_layouts=16)
+
+    def reader(self, engine: str | None, *, big: bool = False) -> PageReader:
+        return PageReader(self.catalogue, engine, self._big_layouts if big else self._layouts)
+
+
+class WatchedPod:
+    """The state of one living pod; a successor under the same name gets a new one."""
+
+    def __init__(self, target: Target, readers: Readers, window_seconds: float) -> None:
+        self.target = target
+        self.series = PodSeries(window_seconds)
+        self.reader = readers.reader(target.engine)
+        self.big_reader = readers.reader(target.engine, big=True)
+        self.failure: Failure | None = None
+        self.failures_in_a_row = 0
+        self.last_duration_seconds: float | None = None
+        self._gone = False
+        self._urls = _urls(target, readers.catalogue)
+        self._chosen_url = 0
+        self._smoothed_seconds: float | None = None
+        self._attempts = 0
+        self._samples: dict[str, PodSample] = {}
+
+    @property
+    def url(self) -> URL:
+        return self._urls[self._chosen_url]
+
+    @property
+    def phase(self) -> float:
+        return schedule.phase(self.target.namespace, self.target.name, self.target.uid)
+
+    def continues(self, target: Target) -> bool:
+        """Whether a new version of the target is the same living pod at the same place."""
+        mine = self.target
+        return (mine.uid, mine.url, mine.engine) == (target.uid, target.url, target.engine)
+
+    def update(self, target: Target) -> None:
+        """Other labels, files or a coming end of the same pod."""
+        self.target = target
+        self._samples.clear()
+
+    def interval_seconds(self, wanted: float | None) -> float:
+        """The user's interval, or one that suits the pod."""
+        return wanted if wanted is not None else schedule.interval_seconds(self._smoothed_seconds or 0.0)
+
+    def back_off_seconds(self, wanted: float | None) -> float:
+        shortest = schedule.SHORTEST_SECONDS if wanted is None else wanted
+        key = f"{self.target.namespace}/{self.target.name}"
+        return schedule.back_off_seconds(self.failures_in_a_row, shortest, key)
+
+    def took(self, duration_seconds: float) -> None:
+        """An attempt ended. The first does not count for the smoothed duration: it made the connection too."""
+        self._attempts += 1
+        self.last_duration_seconds = duration_seconds
+        if self._attempts > 1:
+            self._smoothed_seconds = schedule.smooth(self._smoothed_seconds, duration_seconds)
+
+    def succeeded(self) -> None:
+        self.failure = None
+        self.failures_in_a_row = 0
+        self._gone = False
+        self._samples.clear()
+
+    def failed(self, failure: Failure) -> None:
+        self.failure = failure
+        self.failures_in_a_row += 1
+        # Nobody listens: what the server last said is over, fresh or not, until there is a page again.
+        self._gone = self._gone or failure.reason == "refused"
+        self._samples.clear()
+        if failure.reason in _LOOK_ELSEWHERE and self.series.received_at is None:
+            self._chosen_url = (self._chosen_url + 1) % len(self._urls)
+
+    def sample(self, signal: str) -> PodSample:
+        """The pod's word on a signal; kept until the next page, since several HPAs ask for the same."""
+        found = self._samples.get(signal)
+        if found is None:
+            if len(self._samples) >= _MAX_SIGNALS:
+                self._samples.clear()
+            found = self._samples[signal] = self._sample(signal)
+        return found
+
+    def _sample(self, signal: str) -> PodSample:
+        target, series, failure = self.target, self.series, self.failure
+        value = None if self._gone else series.value(signal)
+        if value is None:
+            missing = failure.text if failure is not None else ""
+        else:
+            missing = value.reason if isinstance(value, Missing) else ""
+        return PodSample(
+            namespace=target.namespace,
+            name=target.name,
+            labels=target.labels,
+            value=None if value is None or isinstance(value, Missing) else value.value,
+            received_at=series.received_at,
+            missing=missing,
+            reported_before=series.has_reported(signal),
+            alive=not target.terminating,
+            failure=failure.text if failure is not None else "",
+            quiet=isinstance(value, Missing) and series.is_quiet(signal),
+        )
+
+    def status(self, wanted_interval: float | None) -> PodStatus:
+        latest = self.series.latest
+        return PodStatus(
+            namespace=self.target.namespace,
+            name=self.target.name,
+            engine=latest.engine if latest is not None else None,
+            version=latest.version if latest is not None else None,
+            received_at=self.series.received_at,
+            interval_seconds=self.interval_seconds(wanted_interval),
+            last_duration_seconds=self.last_duration_seconds,
+            failing=self.failure.text if self.failure is not None else "",
+            failures_in_a_row=self.failures_in_a_row,
+            restarts=self.series.restarts,
+        )
+
+
+def _urls(target: Target, catalogue: Catalogue) -> list[URL]:
+    """Where the page may be: as given, or under the engine's path, or under each path of the catalogue in turn."""
+    url = URL(target.url)
+    if url.raw_path not in ("", "/"):
+        return [url]
+    engine = catalogue.engines.get(target.engine) if target.engine is not None else None
+    paths = [engine.path] if engine is not None and engine.path else list(catalogue.paths())
+    return [url.with_path(path, keep_query=True) for path in paths or ["/metrics"]]

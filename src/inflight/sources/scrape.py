@@ -1,0 +1,183 @@
+"""One scrape: a GET that ends in the bytes of a page or in a reason, within limits of time and size.
+
+What a hostile or broken server can do ends here: nothing beyond the size limit is kept, nothing is unpacked (no
+compression is asked for), no redirect is followed (the token would go along), no message repeats a server's words.
+"""
+
+import errno
+import ssl
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from inflight import __version__
+
+MAX_PAGE_BYTES = 4 << 20
+"""The largest page met in the field has 0.35 MiB (eight engines behind one port)."""
+
+FailureReason = Literal[
+    "timeout",
+    "refused",
+    "unreachable",
+    "name",
+    "tls",
+    "closed",
+    "protocol",
+    "redirect",
+    "unauthorized",
+    "status",
+    "encoded",
+    "too_large",
+    "content",
+    "credentials",
+    "internal",
+]
+REASONS: tuple[FailureReason, ...] = get_args(FailureReason)
+
+HEADERS = {
+    "Accept": "text/plain; version=0.0.4; charset=utf-8, text/plain; q=0.5, */*; q=0.1",
+    "Accept-Encoding": "identity",
+    "User-Agent": f"inflight/{__version__}",
+}
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a scrape gave nothing: one of a few reasons to count by, and a few words for a person."""
+
+    reason: FailureReason
+    text: str
+
+
+class FetchedPage(msgspec.Struct, frozen=True):
+    """The whole body, and whether the server called it OpenMetrics (None where it did not say what it is)."""
+
+    body: bytes
+    open_metrics: bool | None
+
+
+async def fetch(
+    session: aiohttp.ClientSession,
+    url: URL,
+    *,
+    headers: Mapping[str, str],
+    tls: ssl.SSLContext | None,
+    server_name: str | None,
+    deadline_seconds: float,
+    max_bytes: int = MAX_PAGE_BYTES,
+) -> FetchedPage | Failure:
+    """One page. The deadline is wall time and covers everything from the name's resolution to the end of the body."""
+    try:
+        async with session.get(
+            url,
+            headers=headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=deadline_seconds, ceil_threshold=60),
+            ssl=tls if tls is not None else True,
+            server_hostname=server_name,
+        ) as response:
+            refusal = _refusal(response, max_bytes)
+            body = None if refusal is not None else await _read(response.content, max_bytes)
+            if body is None:
+                response.close()
+                return refusal or _too_large(max_bytes)
+            return FetchedPage(body, _is_open_metrics(response))
+    except TimeoutError:
+        return Failure("timeout", f"no page within {deadline_seconds:g} s")
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return explain(error)
+
+
+def new_session(longest_interval_seconds: float) -> aiohttp.ClientSession:
+    """A session that keeps one connection per pod open from scrape to scrape, and nothing else."""
+    connector = aiohttp.TCPConnector(
+        limit=0,
+        keepalive_timeout=max(15.0, min(120.0, 1.5 * longest_interval_seconds)),
+        ttl_dns_cache=10,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        raise_for_status=False,
+    )
+
+
+async def _read(content: aiohttp.StreamReader, max_bytes: int) -> bytes | None:
+    """The body; None as soon as it is longer than the limit."""
+    chunk = await content.readany()
+    size = len(chunk)
+    chunks = [chunk]
+    while chunk and size <= max_bytes:
+        chunk = await content.readany()
+        size += len(chunk)
+        chunks.append(chunk)
+    if size > max_bytes:
+        return None
+    return b"".join(chunks)
+
+
+def _refusal(response: aiohttp.ClientResponse, max_bytes: int) -> Failure | None:
+    """What can be told from status and headers, before the body is read."""
+    status = response.status
+    if status in (401, 403):
+        return Failure("unauthorized", f"HTTP {status}: the server asks for a token, or for another one")
+    if 300 <= status < 400:
+        return Failure("redirect", f"HTTP {status}: redirects are not followed; give the final URL")
+    if status != 200:
+        return Failure("status", f"HTTP {status}")
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        return Failure("encoded", "the page is compressed although that was not asked for")
+    if (response.content_length or 0) > max_bytes:
+        return _too_large(max_bytes)
+    return None
+
+
+def _too_large(max_bytes: int) -> Failure:
+    return Failure("too_large", f"the page has more than {max_bytes} bytes")
+
+
+def _is_open_metrics(response: aiohttp.ClientResponse) -> bool | None:
+    kind = response.headers.get("Content-Type")
+    return None if kind is None else kind.lower().startswith("application/openmetrics-text")
+
+
+def explain(error: Exception) -> Failure:
+    """The reason behind what the client raised."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return Failure("tls", f"TLS: {_certificate_problem(error.certificate_error)}")
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return Failure("tls", "TLS: the handshake failed (is this an https port?)")
+        case aiohttp.ClientConnectorDNSError():
+            return Failure("name", "the host name cannot be resolved")
+        case aiohttp.ClientConnectorError() if error.os_error.errno == errno.ECONNREFUSED:
+            return Failure("refused", "connection refused")
+        case aiohttp.ClientConnectorError():
+            return _unreachable(error.os_error)
+        case aiohttp.ClientPayloadError():
+            return Failure("closed", "the connection was closed in the middle of the page")
+        case aiohttp.ServerDisconnectedError() | ConnectionError() | aiohttp.ClientOSError():
+            return Failure("closed", "the connection was closed before the page came")
+        case aiohttp.ClientResponseError():
+            return Failure("protocol", "the answer is not HTTP/1.1")
+        case OSError():
+            return _unreachable(error)
+        case _:
+            return Failure("protocol", f"the answer cannot be read ({type(error).__name__})")
+
+
+def _unreachable(error: OSError) -> Failure:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return Failure("unreachable", "no file descriptor is left in this process; raise its limit (ulimit -n)")
+    return Failure("unreachable", f"no connection: {error.strerror or type(error).__name__}")
+
+
+def _certificate_problem(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not accepted: {error.verify_message}"
+    return "the server's certificate is not accepted"

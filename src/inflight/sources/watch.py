@@ -1,0 +1,186 @@
+"""The tasks that scrape: one per pod, each at its own moment, none of them able to hold up another."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from concurrent.futures import Executor
+
+import aiohttp
+import msgspec
+
+from inflight.signals import PageError, PageReading
+from inflight.sources import schedule
+from inflight.sources.clock import Clock
+from inflight.sources.credentials import CredentialError, Credentials
+from inflight.sources.pod import WatchedPod
+from inflight.sources.scrape import HEADERS, Failure, FetchedPage, fetch
+from inflight.sources.stats import Counters
+
+BIG_PAGE_BYTES = 256 << 10
+"""A page above this is read in a thread: reading it may take longer than an answer of the metrics API should."""
+
+_log = logging.getLogger(__name__)
+
+
+class ScrapeSettings(msgspec.Struct, frozen=True):
+    """What the user asked for; None leaves it to the schedule."""
+
+    interval_seconds: float | None
+    timeout_seconds: float | None
+    max_page_bytes: int
+
+
+class Scraped(msgspec.Struct, frozen=True):
+    """How an attempt ended. `received_at` and `duration_seconds` are of the end of the body, before it was read."""
+
+    outcome: PageReading | Failure
+    received_at: float
+    duration_seconds: float
+    size_bytes: int = 0
+
+
+class Scraper:
+    """Fetches a pod's page and reads it."""
+
+    def __init__(
+        self,
+        settings: ScrapeSettings,
+        clock: Clock,
+        credentials: Credentials,
+        session: aiohttp.ClientSession,
+        executor: Executor,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._credentials = credentials
+        self._session = session
+        self._executor = executor
+
+    async def scrape(self, pod: WatchedPod) -> Scraped:
+        """One attempt. Raises nothing but CancelledError."""
+        started = asyncio.get_running_loop().time()
+        try:
+            return await self._attempt(pod, started)
+        except Exception:  # noqa: BLE001 - a fault of ours that one page brings to light must not stop the other pods
+            _log.exception("event=scrape_fault namespace=%s pod=%s", pod.target.namespace, pod.target.name)
+            return self._ended(Failure("internal", "a fault of the scraper; its log has the details"), started)
+
+    async def _attempt(self, pod: WatchedPod, started: float) -> Scraped:
+        fetched = await self._fetch(pod)
+        if isinstance(fetched, Failure):
+            return self._ended(fetched, started)
+        received_at, duration = self._clock.now(), asyncio.get_running_loop().time() - started
+        return Scraped(await self._read(pod, fetched), received_at, duration, len(fetched.body))
+
+    def _ended(self, failure: Failure, started: float) -> Scraped:
+        return Scraped(failure, self._clock.now(), asyncio.get_running_loop().time() - started)
+
+    async def _fetch(self, pod: WatchedPod) -> FetchedPage | Failure:
+        target, url = pod.target, pod.url
+        headers = HEADERS
+        tls = None
+        try:
+            if target.bearer_token_file is not None:
+                headers = {**HEADERS, "Authorization": self._credentials.bearer(target.bearer_token_file)}
+            if url.scheme == "https":
+                tls = self._credentials.context(target.ca_file, target.insecure_skip_tls_verify)
+        except CredentialError as error:
+            return Failure("credentials", str(error))
+        deadline = self._settings.timeout_seconds
+        if deadline is None:
+            deadline = schedule.deadline_seconds(pod.interval_seconds(self._settings.interval_seconds))
+        return await fetch(
+            self._session,
+            url,
+            headers=headers,
+            tls=tls,
+            server_name=target.server_name,
+            deadline_seconds=deadline,
+            max_bytes=self._settings.max_page_bytes,
+        )
+
+    async def _read(self, pod: WatchedPod, page: FetchedPage) -> PageReading | Failure:
+        try:
+            if len(page.body) <= BIG_PAGE_BYTES:
+                return pod.reader.read(page.body, page.open_metrics)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, pod.big_reader.read, page.body, page.open_metrics)
+        except PageError as error:
+            return Failure("content", str(error))
+
+
+class Watch:
+    """Keeps one task per pod while the collector runs."""
+
+    def __init__(
+        self, scraper: Scraper, settings: ScrapeSettings, clock: Clock, counters: Counters, group: asyncio.TaskGroup
+    ) -> None:
+        self._scraper = scraper
+        self._interval = settings.interval_seconds
+        self._clock = clock
+        self._counters = counters
+        self._group = group
+        self._tasks: dict[WatchedPod, asyncio.Task[None]] = {}
+
+    def follow(self, pods: Iterable[WatchedPod]) -> None:
+        """Watch these pods and no others."""
+        wanted = dict.fromkeys(pods)
+        for pod in [pod for pod in self._tasks if pod not in wanted]:
+            self._tasks.pop(pod).cancel()
+        for pod in wanted:
+            if pod not in self._tasks:
+                self._tasks[pod] = self._group.create_task(self._watch(pod))
+
+    async def _watch(self, pod: WatchedPod) -> None:
+        interval = pod.interval_seconds(self._interval)
+        now = self._clock.now()
+        due = now + pod.phase * interval
+        # A pod that appears is looked at within a second, whatever the interval.
+        await self._clock.sleep(pod.phase * min(interval, schedule.SHORTEST_SECONDS))
+        while True:
+            self._note(pod, await self._scraper.scrape(pod))
+            now = self._clock.now()
+            if pod.failure is not None:
+                due = now + pod.back_off_seconds(self._interval)
+            else:
+                due = schedule.next_due(due, now, pod.interval_seconds(self._interval))
+            await self._clock.sleep(due - now)
+
+    def _note(self, pod: WatchedPod, scraped: Scraped) -> None:
+        counters = self._counters
+        counters.scrapes += 1
+        counters.bytes_received += scraped.size_bytes
+        counters.scrape_seconds += scraped.duration_seconds
+        counters.last_duration_seconds = scraped.duration_seconds
+        counters.last_finished_at = scraped.received_at
+        pod.took(scraped.duration_seconds)
+        outcome = scraped.outcome
+        if isinstance(outcome, Failure):
+            counters.failures[outcome.reason] += 1
+            _log_failure(pod, outcome)
+            pod.failed(outcome)
+            return
+        if outcome.engine is None:
+            counters.unrecognized_pages += 1
+        if pod.failure is not None:
+            _log.info("event=pod_answers namespace=%s pod=%s", pod.target.namespace, pod.target.name)
+        if pod.series.add(outcome, scraped.received_at):
+            counters.restarts += 1
+            why = pod.series.restart_reason
+            _log.info("event=pod_restarted namespace=%s pod=%s why=%r", pod.target.namespace, pod.target.name, why)
+        pod.succeeded()
+
+
+def _log_failure(pod: WatchedPod, failure: Failure) -> None:
+    """Once when it begins and when its reason changes, not at every attempt."""
+    if pod.failure is None or pod.failure.reason != failure.reason:
+        target = pod.target
+        level = logging.INFO if failure.reason == "refused" else logging.WARNING
+        _log.log(
+            level,
+            "event=pod_fails namespace=%s pod=%s reason=%s why=%r",
+            target.namespace,
+            target.name,
+            failure.reason,
+            failure.text,
+        )
