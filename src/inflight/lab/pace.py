@@ -56,7 +56,9 @@ class PacedClock:
     def slip(self) -> float:
         """Share (0..1) of the promised model time that the clock was held back, since the speed was last set."""
         self._anchor()
-        return self._held_seconds / self._promised_seconds if self._promised_seconds > 0 else 0.0
+        if self._promised_seconds <= 0:
+            return 0.0
+        return max(0.0, self._held_seconds / self._promised_seconds)
 
     async def sleep(self, seconds: float) -> None:
         """Until the model has moved on by that much: longer than `seconds / speed` when the clock is held."""
