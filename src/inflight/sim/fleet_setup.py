@@ -1,7 +1,6 @@
 """What a fleet is made of, as one value: engine, pod template, cold start, CPU model, patience of clients, seed."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import msgspec
 
@@ -15,7 +14,7 @@ class PodTemplate(msgspec.Struct, frozen=True):
 
     namespace: str = "inference"
     deployment: str = "vllm"
-    labels: Mapping[str, str] = MappingProxyType({"app": "vllm"})
+    labels: Mapping[str, str] = msgspec.field(default_factory=lambda: {"app": "vllm"})
     container: str = "vllm"
     cpu_request: str = "6"
     """The production stack's quick start asks for six cores (vllm-project/production-stack, `requestCPU: 6`)."""

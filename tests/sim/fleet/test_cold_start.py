@@ -25,7 +25,7 @@ def test_a_pod_is_never_running_after_it_is_ready():
     assert start.running_after_seconds == start.ready_after_seconds == 0
 
 
-@pytest.mark.parametrize("shortest, longest", [(-1, 5), (5, 4), (0, float("inf")), (float("nan"), 1)])
+@pytest.mark.parametrize(("shortest", "longest"), [(-1, 5), (5, 4), (0, float("inf")), (float("nan"), 1)])
 def test_a_range_that_cannot_be_drawn_is_refused(shortest, longest):
     with pytest.raises(ValueError, match="cold start from"):
         ColdStart(shortest, longest)
