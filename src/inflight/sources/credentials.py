@@ -97,8 +97,11 @@ def _read_token(file: str) -> str:
 
 
 def _read_ca(file: str) -> ssl.SSLContext:
+    """Trusts these certificates only. An empty `cadata` would mean the system's, so it is refused before."""
     content = _read(file, "CA", MAX_CA_BYTES)
     try:
+        if not content.strip():
+            raise ValueError("empty")
         return ssl.create_default_context(cadata=content.decode("ascii"))
     except (ssl.SSLError, UnicodeDecodeError, ValueError) as error:
         raise CredentialError(f"the CA file {file} holds no PEM certificates") from error
