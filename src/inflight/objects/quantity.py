@@ -7,6 +7,7 @@ Source: k8s.io/apimachinery pkg/api/resource (quantity.go, amount.go, math.go, s
 """
 
 import re
+from functools import lru_cache
 from typing import Final, Literal
 
 from inflight.objects.integers import INT64_MAX, INT64_MIN, truncated_division, wrap_int64
@@ -182,6 +183,8 @@ def parse_quantity(text: str) -> Quantity:
     return _parse(text)
 
 
+# The same few texts come again with every pod and every metric; a quantity is immutable and its text short.
+@lru_cache(maxsize=4096)
 def _parse(text: str) -> Quantity:
     match = _NUMBER.fullmatch(text) if text else None
     if match is None:

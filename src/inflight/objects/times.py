@@ -6,6 +6,7 @@ Source of what is read: Go's time.Parse with its RFC3339 layout, as metav1.Time 
 
 import datetime
 import re
+from functools import lru_cache
 from typing import Final
 
 NANOSECONDS_PER_SECOND: Final = 1_000_000_000
@@ -37,9 +38,17 @@ class Time(int):
 
 def parse_time(text: str) -> Time:
     """Nanoseconds since 1970-01-01T00:00:00Z; digits after the ninth are cut off. Raises TimeError."""
-    match = _TEXT.fullmatch(text) if len(text) <= _MAX_TEXT_LENGTH else None
+    if len(text) > _MAX_TEXT_LENGTH:
+        raise _no_time(text)
+    return _parse(text)
+
+
+# A pod's times come again with every look at it.
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Time:
+    match = _TEXT.fullmatch(text)
     if match is None:
-        raise TimeError(f"{text[:40]!r} is no time: write it as 2026-11-24T22:41:00Z")
+        raise _no_time(text)
     year, month, day, hour, minute, second, fraction, sign, offset_hours, offset_minutes = match.groups()
     try:
         days = datetime.date(int(year), int(month), int(day)).toordinal() - _EPOCH_DAY
@@ -59,6 +68,10 @@ def parse_time(text: str) -> Time:
         offset = int(offset_hours) * 3600 + int(offset_minutes) * 60
         seconds -= -offset if sign == "-" else offset
     return Time(seconds * NANOSECONDS_PER_SECOND + int((fraction or "0")[:9].ljust(9, "0")))
+
+
+def _no_time(text: str) -> TimeError:
+    return TimeError(f"{text[:40]!r} is no time: write it as 2026-11-24T22:41:00Z")
 
 
 def format_time(nanoseconds: int, decimals: int = 0) -> str:
