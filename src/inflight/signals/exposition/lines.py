@@ -144,7 +144,7 @@ def _after_comma(line: bytes, position: int, name: str | None) -> int:
     if here == b",":
         return position + 1
     if here != b"}":
-        raise LineError("the labels are not closed" if not here else "a comma between labels is missing", name)
+        raise LineError("a comma or the closing brace is missing behind a label", name)
     return position
 
 

@@ -79,6 +79,7 @@ class _Scanner:
         self._open_metrics = open_metrics
         self._scan = Scan([], [], [], {}, [], [], [])
         self._tails: list[bytes] = []
+        self._broken_lines: dict[str, int] = {}
         self._blocks: dict[bytes, dict[str, str]] = {}
         self._pieces: dict[str, str] = {}
 
@@ -122,7 +123,7 @@ class _Scanner:
         except LineError as error:
             self._scan.ends.append(0)
             if error.name is not None and error.name.encode() in self._wanted:
-                self._scan.broken.setdefault(error.name, f"line {index + 1}: {error}")
+                self._mark(error.name, index, error)
             return
         if parsed.name.encode() in self._wanted:
             self._keep(index, parsed.name, parsed.labels, parsed.value_start, line[parsed.value_start :])
@@ -148,6 +149,12 @@ class _Scanner:
         found.ends.append(start)
         self._tails.append(tail)
 
+    def _mark(self, name: str, index: int, error: LineError) -> None:
+        """Marks a series as broken by the first of its lines that cannot be read."""
+        if index < self._broken_lines.get(name, index + 1):
+            self._broken_lines[name] = index
+            self._scan.broken[name] = f"line {index + 1}: {error}"
+
     def _values_one_by_one(self) -> None:
         """A sample without a readable value is taken out, and its series is broken."""
         found = self._scan
@@ -157,7 +164,7 @@ class _Scanner:
             try:
                 value, timestamp, _ = parse_tail(tail, self._open_metrics)
             except LineError as error:
-                found.broken.setdefault(found.names[at], f"line {found.lines[at] + 1}: {error}")
+                self._mark(found.names[at], found.lines[at], error)
                 continue
             keep.append(at)
             values.append(value)
