@@ -84,16 +84,14 @@ def _list_presets(output: str) -> None:
     if output == "json":
         print(json.dumps({"presets": rows}, indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("preset", "GPUs", "max_num_seqs", "KV tokens", "evidence", "step times from"):
-        table.add_column(title, overflow="fold", no_wrap=title == "preset")
+    width = max(len(name) for name in PRESETS)
+    print(f"{'preset':<{width}}  GPUs  max_num_seqs  KV tokens  step times: evidence and source")
     for row in rows:
-        keys = ("preset", "gpus", "max_num_seqs", "kv_cache_tokens", "evidence", "source")
-        table.add_row(*(str(row[key]) for key in keys))
-    Console().print(table)
+        print(
+            f"{row['preset']:<{width}}  {row['gpus']:>4}  {row['max_num_seqs']:>12}  {row['kv_cache_tokens']:>9}"
+            f"  {row['evidence']}: {row['source']}"
+        )
+    print("Evidence: M fitted to end-to-end measurements, O to measurements of operators, P physics alone.")
 
 
 def _settings(options: dict[str, Any]) -> "tuple[ServerSettings, Fault | None]":

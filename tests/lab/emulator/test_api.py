@@ -138,10 +138,13 @@ async def test_many_at_once_share_the_batch_and_the_rest_waits(emulated: Start) 
 
 
 async def test_two_engines_share_the_requests(emulated: Start) -> None:
-    async with emulated(engines=2) as running, client_of(running) as client:
+    async with emulated(engines=2, speed=1.0) as running, client_of(running) as client:
         async with asyncio.TaskGroup() as group:
             for _ in range(6):
-                group.create_task(client.completions.create(model="small/model", prompt="go", max_tokens=9))
+                fields: Any = {"prompt": "go", "max_tokens": 900, "extra_body": {"ignore_eos": True}}
+                group.create_task(client.completions.create(model="small/model", **fields))
+            await running.until(lambda: [one.running for one in running.server.engines.replicas] == [3, 3])
+            running.clock.set_speed(500.0)
         running.server.engines.advance()
         finished = [sum(one.stats.request_success.values()) for one in running.server.engines.replicas]
         assert finished == [3, 3]

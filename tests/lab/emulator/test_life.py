@@ -14,6 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from inflight.cli.emulate import command
+from inflight.lab.emulator import Life, ServerSettings
+from inflight.sim.engine import EngineConfig
+from inflight.sources.clock import ScaledClock
 
 COMMAND = (sys.executable, "-c", "from inflight.cli import main; main()", "emulate", "--engine", "vllm")
 
@@ -80,9 +83,11 @@ async def test_sigterm_lets_the_running_requests_end_and_exits_0() -> None:
             await session.get(f"{url}/health")
 
 
-async def test_a_second_signal_cuts_the_rest_off() -> None:
-    async with started("--port", "0") as run, aiohttp.ClientSession() as session:
+async def test_a_second_signal_cuts_the_rest_off_and_a_fault_is_on_from_the_start() -> None:
+    async with started("--port", "0", "--fault", "error:502") as run, aiohttp.ClientSession() as session:
         url = await run.url()
+        async with session.get(f"{url}/metrics") as response:
+            assert response.status == 502
         body = {"prompt": "go", "max_tokens": 100_000, "ignore_eos": True, "stream": True}
         async with session.post(f"{url}/v1/completions", json=body) as response:
             assert await response.content.readline()
@@ -95,7 +100,7 @@ async def test_a_second_signal_cuts_the_rest_off() -> None:
         assert await run.ended() == 0
 
 
-async def test_the_port_is_refused_while_the_model_loads_and_a_signal_ends_the_wait() -> None:
+async def test_the_port_is_refused_while_the_model_loads() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -107,28 +112,28 @@ async def test_the_port_is_refused_while_the_model_loads_and_a_signal_ends_the_w
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.close()
         await writer.wait_closed()
-    async with started("--port", "0", "--cold-start", "3000") as run:
-        await run.says("the port is refused")
-        run.process.send_signal(signal.SIGTERM)
-        assert await run.ended() == 0
 
 
-async def test_a_port_that_is_taken_is_a_sentence_and_exit_2() -> None:
+async def test_a_signal_ends_the_loading(small: EngineConfig) -> None:
+    said: list[str] = []
+    life = Life(ServerSettings(small), ScaledClock(1.0, 0.0), said.append)
+    living = asyncio.create_task(life.run("127.0.0.1", 0, cold_start_seconds=3000, grace_seconds=30))
+    async with asyncio.timeout(20):
+        while not said:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await living
+    assert said == ["loading small/model; the port is refused for 3000 s"]
+
+
+def test_a_port_that_is_taken_is_a_sentence_and_exit_2() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        async with started("--port", port) as run:
-            assert await run.ended() == 2
-            assert "Traceback" not in run.said
-            assert f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another --port" in run.said
-
-
-async def test_a_fault_of_the_command_line_is_on_from_the_start() -> None:
-    async with started("--port", "0", "--fault", "error:502") as run, aiohttp.ClientSession() as session:
-        url = await run.url()
-        async with session.get(f"{url}/metrics") as response:
-            assert response.status == 502
+        result = CliRunner().invoke(command, ["--port", port])
+    assert result.exit_code == 2
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another --port" in result.output
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ FIELDS = (
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(FIELDS), json_values))
 def test_any_body_is_served_or_refused_with_a_sentence(body: dict[str, Any]) -> None:
     for read in (read_completion, read_chat):
