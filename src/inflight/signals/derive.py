@@ -112,7 +112,7 @@ def _rate(reading: Counter, pair: Pair) -> SignalValue:
     increases = counter_increases(reading, _same(reading, pair))
     value = pair.per_second(_fold(increases, source.fold)) * source.scale
     unit = source.unit.removesuffix("/s") if pair.since_start else source.unit
-    how = f"increase {pair.over}{_folding(source, len(increases))}"
+    how = f"{'total' if pair.since_start else 'increase per second'} {pair.over}{_folding(source, len(increases))}"
     return SignalValue(source.signal, value, unit, source.series, how, source.across, source.fold, len(increases))
 
 

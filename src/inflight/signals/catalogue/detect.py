@@ -12,6 +12,7 @@ from inflight.signals.catalogue.records import Catalogue, Engine
 _NAME = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*(?=[{ \t])")
 _LINE_NAME = re.compile(rb"^[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]*)(?=[{ \t])", re.MULTILINE)
 _TYPE_NAME = re.compile(rb"^# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) ", re.MULTILINE)
+_SAMPLE_NAME = re.compile(rb"^[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{.*\}[ \t]*|[ \t]+)[-+.0-9NnIi]", re.MULTILINE)
 _BEGINNING = re.compile(r"[a-zA-Z0-9]+[_:]?")
 MAX_PREFIXES = 12
 
@@ -30,7 +31,7 @@ def detect(catalogue: Catalogue, body: bytes) -> Engine | None:
 def prefixes_on(body: bytes) -> tuple[str, ...]:
     """How the names on a page begin: what to tell a person whose engine is unknown."""
     found: dict[str, None] = {}
-    for name in _LINE_NAME.findall(body):
+    for name in _SAMPLE_NAME.findall(body):
         match = _BEGINNING.match(name.decode("ascii"))
         if match is not None:
             found[match.group()] = None
