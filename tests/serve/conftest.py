@@ -12,6 +12,7 @@ from inflight.serve.api.handler import MetricsApi
 from inflight.serve.api.messages import Request
 from inflight.serve.api.telemetry import Telemetry
 from inflight.signals.series import PodSample
+from inflight.sources import REASONS, CollectorStats
 
 NOW = 1_800_000_000.25
 """2027-01-15T08:00:00Z, and a quarter of a second."""
@@ -119,3 +120,23 @@ def get(api: MetricsApi) -> Iterator[Get]:
         return Reply(response.status, response.body, response.content_type, dict(response.headers), response.close)
 
     return ask
+
+
+@pytest.fixture
+def full_stats() -> CollectorStats:
+    """Statistics in which nothing is missing."""
+    return CollectorStats(
+        targets=3,
+        answering=2,
+        scrapes=40,
+        failures={reason: index for index, reason in enumerate(REASONS)},
+        unrecognized_pages=1,
+        restarts=4,
+        bytes_received=123_456,
+        scrape_seconds=1.5,
+        last_duration_seconds=0.01,
+        slowest_duration_seconds=0.25,
+        last_finished_at=NOW - 0.5,
+        oldest_page_at=NOW - 9.0,
+        newest_page_at=NOW - 0.5,
+    )

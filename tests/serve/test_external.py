@@ -136,4 +136,4 @@ def test_watching_is_not_supported(get: Any, pods: Any) -> None:
 def test_a_sum_that_no_quantity_can_carry_is_unknown(get: Any, pods: Any) -> None:
     for number in range(9_300):
         pods.add(f"pod-{number}", running=1e12)
-    assert "no number" in get(f"{BASE}/inflight_requests_running").refusal(503)
+    assert "make no number" in get(f"{BASE}/inflight_requests_running").refusal(503)

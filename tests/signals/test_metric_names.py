@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from inflight.signals import shipped
-from inflight.signals.catalogue import QUANTILES, Combination, Record
+from inflight.signals.catalogue.records import QUANTILES, Combination, Record
 from inflight.signals.metric_names import METRICS, Metric, find_metric, served_names
 
 UNIT_ENDINGS = {

@@ -46,7 +46,7 @@ def _times(stem: str, signal: str, meaning: str) -> Iterator[Metric]:
             f"{signal}_p{percent}",
             "seconds",
             "max",
-            f"{meaning}: what {percent} % of the latest requests stayed below. Of several pods the slowest.",
+            f"{meaning}: what {percent} % of the latest ones stayed below. Of several pods the slowest.",
             (f"vllm_{stem}_p{percent}", f"vllm_{stem}_seconds_p{percent}"),
         )
     yield Metric(
@@ -54,7 +54,7 @@ def _times(stem: str, signal: str, meaning: str) -> Iterator[Metric]:
         f"{signal}_mean",
         "seconds",
         "max",
-        f"{meaning}: the mean of the latest requests. Of several pods the slowest.",
+        f"{meaning}: the mean of the latest ones. Of several pods the slowest.",
     )
 
 
@@ -234,7 +234,7 @@ METRICS: tuple[Metric, ...] = (
         "queue_time",
         "seconds",
         "max",
-        "Mean time in the queue of the latest requests. Of several pods the slowest.",
+        "Mean time in the queue, of the latest requests. Of several pods the slowest.",
     ),
     Metric(
         "inflight_service_time_seconds_mean",

@@ -17,7 +17,7 @@ from inflight.serve.api.discovery import discovery_document
 from inflight.serve.api.messages import Request, Response
 from inflight.serve.api.negotiation import Encoding, choose_encoding
 from inflight.serve.api.options import check_timeout, read_options
-from inflight.serve.api.questions import Outcome, SampleSource, ask_custom, ask_external
+from inflight.serve.api.questions import Outcome, SampleSource, ask_custom, ask_external, unknown_value
 from inflight.serve.api.refusals import Refused, not_found
 from inflight.serve.api.routes import (
     HEALTH_PATHS,
@@ -62,6 +62,7 @@ class MetricsApi:
         token: str,
         *,
         health: HealthCheck = lambda _: "",
+        warming_up: Callable[[], str] = lambda: "",
         own_metrics: Callable[[], bytes] = lambda: b"",
         telemetry: Telemetry | None = None,
     ) -> None:
@@ -71,6 +72,7 @@ class MetricsApi:
         self._clock = clock
         self._token = token.encode()
         self._health = health
+        self._warming_up = warming_up
         self._own_metrics = own_metrics
         self._telemetry = telemetry if telemetry is not None else Telemetry()
         self._verdicts = VerdictLog()
@@ -147,12 +149,20 @@ class MetricsApi:
                     query, read_options(parameters, external=False, name=query.name), self._source, now
                 )
             else:
-                outcome = ask_external(query, read_options(parameters, external=True), self._source, now)
+                options = read_options(parameters, external=True)
+                self._check_warm(query)
+                outcome = ask_external(query, options, self._source, now)
         except Refused as refusal:
             if refusal.cause:
                 self._verdicts.note(question, refusal.cause, refusal.message)
             raise
         return self._outcome_response(outcome, query, question, manner)
+
+    def _check_warm(self, query: ExternalQuery) -> None:
+        """The HPA sees which pods a list lacks; what a sum lacks it cannot see."""
+        reason = self._warming_up()
+        if reason:
+            raise unknown_value(f"{query.metric[:100]}: {reason}", cause="warming_up")
 
     def _outcome_response(
         self, outcome: Outcome, query: CustomQuery | ExternalQuery, question: str, manner: Manner

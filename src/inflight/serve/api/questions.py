@@ -82,17 +82,20 @@ def ask_external(query: ExternalQuery, options: Options, source: SampleSource, n
         )
     verdict = answer(Question(query.metric, metric.signal, per_pod=False, across=metric.across), matching, now)
     if isinstance(verdict, Unknown):
-        raise Refused(503, f"the value is not known now, which is not 0: {verdict.reason}", cause=verdict.code)
+        raise unknown_value(verdict.reason, cause=verdict.code)
     quantity = None if verdict.value is None else wire.to_quantity(verdict.value)
     if quantity is None:
-        raise Refused(
-            503, f"{query.metric}: the pods' values add up to no number that can be served", cause="no_number"
-        )
+        raise unknown_value(f"{query.metric}: the pods' values make no number that can be served", cause="no_number")
     item = wire.ExternalMetricValue(query.metric, {}, wire.to_timestamp(verdict.received_at), quantity)
     document = wire.ExternalMetricValueList(
         "ExternalMetricValueList", f"{EXTERNAL}/v1beta1", wire.ListMeta(), items=(item,)
     )
     return Outcome(document, verdict)
+
+
+def unknown_value(reason: str, *, cause: str) -> Refused:
+    """For the HPA a failed metric, whose reason it shows. No Retry-After: client-go would ask again at once."""
+    return Refused(503, f"the value is not known now, which is not 0: {reason}", cause=cause)
 
 
 def _find_pod_metric(query: CustomQuery) -> Metric:

@@ -6,7 +6,7 @@ An HPA asks the same question every 15 seconds for ever; only the change is news
 import logging
 from collections import OrderedDict
 
-_log = logging.getLogger("inflight.serve")
+_log = logging.getLogger(__name__)
 
 REMEMBERED = 2000
 
@@ -25,4 +25,10 @@ class VerdictLog:
         if len(self._states) > REMEMBERED:
             self._states.popitem(last=False)
         if before != state:
-            _log.info("question=%r state=%s before=%s detail=%r", question, state, before or "none", sentence)
+            _log.info(
+                "event=answer_changed question=%r state=%s before=%s why=%r",
+                question,
+                state,
+                before or "none",
+                sentence,
+            )

@@ -1,0 +1,123 @@
+"""One run of the server: targets in, API up until a signal, and the reload of what changes meanwhile."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from inflight.guard import FRESH_SECONDS
+from inflight.serve.api.telemetry import Telemetry
+from inflight.serve.certificates import read_certificate
+from inflight.serve.files import write_private, write_public
+from inflight.serve.reload import Reloader, read_targets
+from inflight.serve.server import RunningServer, start_server
+from inflight.serve.settings import RunSettings
+from inflight.serve.vitals import Vitals
+from inflight.signals import shipped
+from inflight.sources import Collector, WallClock
+
+_log = logging.getLogger(__name__)
+
+
+def run_server(settings: RunSettings, announce: Callable[[str], None]) -> None:
+    """Runs until SIGTERM or SIGINT. Raises DocumentError, CertificateError, ServeError or OSError if it cannot start.
+
+    `announce` gets the lines for the person who started it: the address and, once, the token.
+    """
+    _log_to_stderr()
+    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+        runner.run(_run(settings, announce))
+
+
+async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
+    catalogue = shipped()
+    clock = WallClock()
+    telemetry = Telemetry()
+    targets = read_targets(settings.targets_file, catalogue)
+    certificate = None
+    if settings.tls_cert_file is not None and settings.tls_private_key_file is not None:
+        certificate = read_certificate(settings.tls_cert_file, settings.tls_private_key_file)
+    collector = Collector(catalogue, clock, interval_seconds=settings.scrape_interval_seconds)
+    collector.set_targets(targets)
+    if settings.scrape_interval_seconds is not None and settings.scrape_interval_seconds >= FRESH_SECONDS:
+        line = "event=interval_too_long seconds=%g why='a value counts for %g s only, so most answers will be unknown'"
+        _log.warning(line, settings.scrape_interval_seconds, FRESH_SECONDS)
+    vitals = Vitals(clock.now(), settings.scrape_interval_seconds)
+    stop = _stop_on_signals()
+    async with start_server(
+        collector,
+        clock,
+        address=settings.address,
+        port=settings.port,
+        certificate=certificate,
+        tls_min_version=settings.tls_min_version,
+        health=lambda check: _health(check, vitals, collector, clock),
+        warming_up=lambda: "" if vitals.is_warm else vitals.warming_up(collector.pods(), clock.now()),
+        stats=lambda: collector.stats,
+        telemetry=telemetry,
+    ) as server:
+        _announce(settings, server, len(targets), announce)
+        reloader = Reloader(settings, catalogue, collector, server, telemetry)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(collector.run()), group.create_task(reloader.run())]
+            await stop.wait()
+            _log.info("event=draining")
+            for task in tasks:
+                task.cancel()
+    _log.info("event=stopped")
+
+
+def _health(check: str, vitals: Vitals, collector: Collector, clock: WallClock) -> str:
+    problem = vitals.standstill(collector.stats, clock.now())
+    if not problem and check == "readyz":
+        problem = vitals.warming_up(collector.pods(), clock.now())
+    return problem
+
+
+def _announce(settings: RunSettings, server: RunningServer, pods: int, announce: Callable[[str], None]) -> None:
+    """The files come first: whoever waits for them may go on at once."""
+    if settings.ca_file is not None and server.ca_pem is not None:
+        write_public(settings.ca_file, server.ca_pem)
+    if settings.token_file is not None:
+        write_private(settings.token_file, server.token.encode() + b"\n")
+    announce(f"serving {server.url} for {pods} pods of {settings.targets_file}")
+    announce(f"token: {server.token}" if settings.token_file is None else f"token: in {settings.token_file}")
+    _log.info("event=listening url=%s pods=%d pid=%d", server.url, pods, os.getpid())
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second ends the process at once."""
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Uvloop's where it can be had (not on every platform and interpreter), else the standard one."""
+    with suppress(ImportError):
+        import uvloop
+
+        return uvloop.new_event_loop
+    return None
+
+
+def _log_to_stderr() -> None:
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logger = logging.getLogger("inflight")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)

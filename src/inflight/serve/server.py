@@ -1,0 +1,125 @@
+"""The metrics API on the network: HTTPS, a token, a drain at the end. For the command, the lab and the tests alike."""
+
+import asyncio
+import errno
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+
+import msgspec
+
+from inflight.serve.api.handler import HealthCheck, MetricsApi
+from inflight.serve.api.questions import SampleSource
+from inflight.serve.api.telemetry import Telemetry
+from inflight.serve.certificates import ServingCertificate, make_certificate, server_context
+from inflight.serve.connections import Front
+from inflight.serve.own_metrics import own_metrics_page
+from inflight.sources import CollectorStats
+from inflight.sources.clock import Clock
+
+DRAIN_SECONDS = 5.0
+HANDSHAKE_SECONDS = 10.0
+GOODBYE_SECONDS = 2.0
+"""How long a client may take to answer the end of a TLS session."""
+
+
+class ServeError(RuntimeError):
+    """The server cannot start; the sentence says what to change."""
+
+
+class RunningServer(msgspec.Struct, frozen=True):
+    """What a client needs to know of a server that listens."""
+
+    address: str
+    port: int
+    token: str
+    ca_pem: bytes | None
+    """The certificate to trust (PEM); None where the serving certificate came from files."""
+    context: ssl.SSLContext
+    api: MetricsApi
+
+    def __repr__(self) -> str:
+        return f"RunningServer({self.url})"
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"https://{host}:{self.port}"
+
+
+@asynccontextmanager
+async def start_server(
+    source: SampleSource,
+    clock: Clock,
+    *,
+    address: str = "127.0.0.1",
+    port: int = 0,
+    token: str | None = None,
+    certificate: ServingCertificate | None = None,
+    tls_min_version: str = "VersionTLS12",
+    health: HealthCheck = lambda _: "",
+    warming_up: Callable[[], str] = lambda: "",
+    stats: Callable[[], CollectorStats] | None = None,
+    telemetry: Telemetry | None = None,
+) -> AsyncIterator[RunningServer]:
+    """Serves the metrics APIs while the block runs, then drains. Port 0 takes any free one; raises ServeError.
+
+    `source` answers as a Collector does; its `stats`, where given, are shown on `/metrics`. `warming_up` returns a
+    sentence while not even the pods known at the start have been read: no value for a whole fleet is given then.
+    """
+    telemetry = telemetry if telemetry is not None else Telemetry()
+    token = token if token is not None else secrets.token_urlsafe(32)
+    certificate = certificate if certificate is not None else make_certificate(address, datetime.now(UTC))
+    context = server_context(certificate, tls_min_version)
+    front: Front | None = None
+
+    def page() -> bytes:
+        telemetry.connections = len(front.connections) if front is not None else 0
+        return own_metrics_page(telemetry, stats() if stats is not None else None, clock.now())
+
+    api = MetricsApi(source, clock, token, health=health, warming_up=warming_up, own_metrics=page, telemetry=telemetry)
+    front = Front(api, telemetry)
+    listener = await _listen(front, address, port, context)
+    try:
+        front.sweep()
+        yield RunningServer(
+            address=address,
+            port=listener.sockets[0].getsockname()[1],
+            token=token,
+            ca_pem=certificate.ca,
+            context=context,
+            api=api,
+        )
+    finally:
+        listener.close()
+        await front.drain(DRAIN_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await listener.wait_closed()
+
+
+async def _listen(front: Front, address: str, port: int, context: ssl.SSLContext) -> asyncio.Server:
+    try:
+        return await asyncio.get_running_loop().create_server(
+            front,
+            address,
+            port,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=GOODBYE_SECONDS,
+        )
+    except OSError as error:
+        raise ServeError(_why_not(address, port, error)) from error
+
+
+def _why_not(address: str, port: int, error: OSError) -> str:
+    where = f"port {port} of {address}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{where} is in use by another process: stop that one, or choose another --secure-port"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{address} is no address of this machine: choose another --bind-address"
+    if error.errno == errno.EACCES:
+        return f"{where} needs privileges that this process does not have: choose a --secure-port of 1024 or more"
+    return f"{where} cannot be listened on: {error.strerror or error}"
