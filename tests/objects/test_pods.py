@@ -154,3 +154,9 @@ def test_a_scale() -> None:
     assert (scale.metadata.name, scale.metadata.resource_version) == ("vllm", "9")
     assert (scale.spec.replicas, scale.status.replicas, scale.status.selector) == (3, 2, "app=vllm")
     assert decode_scale({}).spec.replicas == 0
+
+
+def test_a_list_may_be_bigger_than_an_object() -> None:
+    padded = json.dumps({"items": [SERVING | {"padding": "x" * 100_000}] * 100})
+    assert len(padded) > 8 << 20
+    assert len(decode_pods(padded)) == 100

@@ -5,7 +5,7 @@ Source: k8s.io/api core/v1/types.go and autoscaling/v1/types.go, 0.37.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -13,6 +13,9 @@ from inflight.objects.autoscaling import Int32
 from inflight.objects.quantity import Quantity
 from inflight.objects.times import Time
 from inflight.objects.wire import decode
+
+MAX_LIST_BYTES: Final = 64 << 20
+"""About 5,000 pods of usual size; who has more asks in pages."""
 
 
 class PodMetadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -112,7 +115,7 @@ def decode_pod(data: bytes | str | Mapping[str, Any]) -> Pod:
 
 def decode_pods(data: bytes | str | Mapping[str, Any]) -> tuple[Pod, ...]:
     """From a PodList. Raises ObjectError."""
-    return decode(data, PodList, "PodList").items
+    return decode(data, PodList, "PodList", MAX_LIST_BYTES).items
 
 
 def decode_scale(data: bytes | str | Mapping[str, Any]) -> Scale:

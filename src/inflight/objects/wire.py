@@ -89,10 +89,10 @@ def to_plain(value: object) -> Any:
     return msgspec.json.decode(to_json(value))
 
 
-def decode(data: bytes | str | Mapping[str, Any], wanted: type[T], what: str) -> T:
+def decode(data: bytes | str | Mapping[str, Any], wanted: type[T], what: str, max_bytes: int = MAX_BYTES) -> T:
     """From JSON or from plain values, in the tolerant manner. Raises ObjectError: "no `what`: ..."."""
-    if isinstance(data, bytes | str) and len(data) > MAX_BYTES:
-        raise ObjectError(what, (FieldError((), f"it has {len(data)} bytes; at most {MAX_BYTES} are read"),))
+    if isinstance(data, bytes | str) and len(data) > max_bytes:
+        raise ObjectError(what, (FieldError((), f"it has {len(data)} bytes; at most {max_bytes} are read"),))
     try:
         try:
             if isinstance(data, bytes | str):
