@@ -287,7 +287,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_any_value_is_an_autoscaler_or_refused(value: Any) -> None:
     strict = {
         "apiVersion": "autoscaling/v2",

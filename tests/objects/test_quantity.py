@@ -103,7 +103,7 @@ def test_a_tolerance_is_the_double_of_its_stored_form() -> None:
 
 
 @given(written())
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_the_number_is_the_one_that_is_written(case: tuple[str, Fraction]) -> None:
     text, number = case
     quantity = parse_quantity(text)
@@ -122,7 +122,7 @@ def test_the_number_is_the_one_that_is_written(case: tuple[str, Fraction]) -> No
 
 
 @given(written())
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_the_canonical_text_means_the_same(case: tuple[str, Fraction]) -> None:
     quantity = parse_quantity(case[0])
     again = parse_quantity(str(quantity))
@@ -135,7 +135,7 @@ def test_the_canonical_text_means_the_same(case: tuple[str, Fraction]) -> None:
 
 
 @given(written(), written())
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_quantities_are_ordered_by_their_numbers(one: tuple[str, Fraction], other: tuple[str, Fraction]) -> None:
     a, b = parse_quantity(one[0]), parse_quantity(other[0])
     x, y = (Fraction(away_from_zero(number * 10**9), 10**9) for number in (one[1], other[1]))
@@ -143,7 +143,7 @@ def test_quantities_are_ordered_by_their_numbers(one: tuple[str, Fraction], othe
 
 
 @given(st.text(max_size=30))
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_any_text_is_a_quantity_or_refused(text: str) -> None:
     try:
         quantity = parse_quantity(text)
@@ -155,7 +155,7 @@ def test_any_text_is_a_quantity_or_refused(text: str) -> None:
 
 
 @given(st.text("+-.0123456789eEinumkKMGTP", max_size=40))
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_texts_of_the_right_letters_do_not_break_it(text: str) -> None:
     try:
         quantity = parse_quantity(text)

@@ -121,7 +121,7 @@ def test_an_object_knows_four_operators(operator: str) -> None:
 
 
 @given(st.lists(requirements(), max_size=5))
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_the_canonical_text_is_the_same_selector(parts: list[str]) -> None:
     selector = parse_selector(",".join(parts))
     again = parse_selector(str(selector))
@@ -130,14 +130,14 @@ def test_the_canonical_text_is_the_same_selector(parts: list[str]) -> None:
 
 
 @given(st.lists(requirements(), max_size=4), st.dictionaries(NAMES, VALUES, max_size=4))
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_it_matches_when_each_requirement_does(parts: list[str], labels: dict[str, str]) -> None:
     together = parse_selector(",".join(parts)).matches(labels)
     assert together == all(parse_selector(part).matches(labels) for part in parts)
 
 
 @given(NAMES, st.lists(VALUES, min_size=1, max_size=4), st.dictionaries(NAMES, VALUES, max_size=4))
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_notin_is_not_in(key: str, values: list[str], labels: dict[str, str]) -> None:
     listed = ",".join(values)
     inside, outside = parse_selector(f"{key} in ({listed})"), parse_selector(f"{key} notin ({listed})")
@@ -145,7 +145,7 @@ def test_notin_is_not_in(key: str, values: list[str], labels: dict[str, str]) ->
 
 
 @given(st.text("ab=!<>(), \tinot1/é\0", max_size=20) | st.text(max_size=20))
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_any_text_is_a_selector_or_refused(text: str) -> None:
     try:
         selector = parse_selector(text)
