@@ -103,7 +103,7 @@ def test_blanks_quotes_and_commas_that_the_formats_allow(line: str) -> None:
 
 
 def test_names_of_any_utf8_stand_in_quotes() -> None:
-    sample = one('{"vllm.läuft",\'\'}'.replace(",''", "") + " 3")
+    sample = one("{\"vllm.läuft\",''}".replace(",''", "") + " 3")
     assert sample.name == "vllm.läuft"
     assert one('{"a.b","c.d"="e"} 3').labels == {"c.d": "e"}
 
@@ -119,7 +119,7 @@ def test_names_of_any_utf8_stand_in_quotes() -> None:
         ('x{a="b" c="d"} 1', "comma or the closing brace"),
         ('x{a="b",a="c"} 1', "'a' stands twice"),
         ('x{1a="b"} 1', "label name"),
-        ('x{,} 1', "label name"),
+        ("x{,} 1", "label name"),
         ("x 1 2 3", "behind the value"),
         ("x 1 soon", "no time"),
         ("1x 2", "metric name"),

@@ -13,7 +13,9 @@ from inflight.signals.exposition.scanner import MAX_WANTED
 from inflight.signals.reader import read_page
 
 PAGES = Path(__file__).parents[1] / "data" / "metrics-pages"
-SMALL = [(PAGES / name).read_bytes() for name in ("llamacpp.txt", "nim-1.txt", "trtllm-serve-1.x.txt", "gaie-epp-1.x.txt")]
+SMALL = [
+    (PAGES / name).read_bytes() for name in ("llamacpp.txt", "nim-1.txt", "trtllm-serve-1.x.txt", "gaie-epp-1.x.txt")
+]
 
 VLLM = b"""# HELP vllm:num_requests_running Number of requests {in} batches.
 # TYPE vllm:num_requests_running gauge
@@ -84,18 +86,32 @@ def _shuffle(luck: random.Random, lines: list[bytes]) -> None:
     luck.shuffle(lines)
 
 
+VALUES = (b"0", b"5", b"7.5", b"-1", b"NaN", b"+Inf", b"1e300", b"1e400", b"1_0", b"", b"12 1700000000000", b"3 # {} 1")
+ODD_VALUES = (
+    b"007",
+    b"[1]",
+    b"1,2",
+    b"null",
+    b"9223372036854775794",
+    b"0.1",
+    b" 4 ",
+    b"5\r",
+    b"\r5",
+    b"6\t",
+    b"1.5E+3",
+)
+
+
 def _value(luck: random.Random, lines: list[bytes]) -> None:
     at = luck.randrange(len(lines))
-    value = luck.choice(
-        [b"0", b"5", b"7.5", b"-1", b"NaN", b"+Inf", b"1e300", b"1e400", b"1_0", b"", b"12 1700000000000", b"3 # {} 1"]
-        + [b"007", b"[1]", b"1,2", b"null", b"9223372036854775794", b"0.1", b" 4 ", b"5\r", b"\r5", b"6\t", b"1.5E+3"]
-    )
-    lines[at] = lines[at].rpartition(b" ")[0] + b" " + value
+    lines[at] = lines[at].rpartition(b" ")[0] + b" " + luck.choice(VALUES + ODD_VALUES)
 
 
 def _byte(luck: random.Random, body: bytes) -> bytes:
     at = luck.randrange(len(body))
-    new = luck.choice([b"", b"\n", b" ", b"\t", b"\r", b"\\", b'"', b"{", b"}", b"#", b",", b"=", b"\xff", b"\0", b"7", b"a"])
+    new = luck.choice(
+        [b"", b"\n", b" ", b"\t", b"\r", b"\\", b'"', b"{", b"}", b"#", b",", b"=", b"\xff", b"\0", b"7", b"a"]
+    )
     return body[:at] + new + body[at + luck.randrange(2) :]
 
 
@@ -111,7 +127,16 @@ def _prefix(luck: random.Random, lines: list[bytes]) -> None:
 def _label(luck: random.Random, lines: list[bytes]) -> None:
     at = luck.randrange(len(lines))
     new = luck.choice(
-        [b'pid="1",', b'server="http://a",', b'priority="0",', b'a="\\"} 5",', b'a="} 5",', b'"b.c"="d",', b' e = "f" , ', b","]
+        [
+            b'pid="1",',
+            b'server="http://a",',
+            b'priority="0",',
+            b'a="\\"} 5",',
+            b'a="} 5",',
+            b'"b.c"="d",',
+            b' e = "f" , ',
+            b",",
+        ]
     )
     lines[at] = lines[at].replace(b"{", b"{" + new, 1)
 
@@ -215,7 +240,7 @@ def test_a_page_cut_inside_a_number_gives_no_value() -> None:
 
 def test_an_open_metrics_page_without_its_end_mark_gives_no_value() -> None:
     whole = b'vllm:num_requests_running{engine="0"} 1\nvllm:num_requests_running{engine="1"} 2\n# EOF\n'
-    cut = whole[: whole.index(b"vllm:num_requests_running{engine=\"1\"")]
+    cut = whole[: whole.index(b'vllm:num_requests_running{engine="1"')]
     reader = PageReader(shipped())
     assert running(reader.read(whole, open_metrics=True)) == 3.0
     with pytest.raises(PageError, match="# EOF"):
@@ -225,7 +250,9 @@ def test_an_open_metrics_page_without_its_end_mark_gives_no_value() -> None:
 def test_a_row_that_takes_the_place_of_an_unwanted_line_is_seen() -> None:
     reader = PageReader(shipped())
     assert running(reader.read(VLLM)) == 25.0
-    changed = VLLM.replace(b'http_requests_total{path="/"} 99', b'vllm:num_requests_running{engine="2",model_name="m"} 99')
+    changed = VLLM.replace(
+        b'http_requests_total{path="/"} 99', b'vllm:num_requests_running{engine="2",model_name="m"} 99'
+    )
     assert running(reader.read(changed)) == 124.0
 
 

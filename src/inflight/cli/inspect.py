@@ -5,6 +5,7 @@ stderr. Exit codes: 0 read, 1 the target failed or its engine is unknown, 2 coul
 """
 
 import json
+import os
 import re
 import sys
 import time
@@ -296,7 +297,8 @@ async def _fetch(session: Any, address: str) -> _Fetched:
             f"{address}: its certificate is not trusted ({error.certificate_error}); see --ca-file"
         ) from error
     except aiohttp.ClientConnectorError as error:
-        why = error.os_error.strerror or error.os_error
+        number = error.os_error.errno or 0
+        why = os.strerror(number) if number > 0 else error.os_error.strerror or error.os_error
         raise TargetError(f"{address} cannot be reached: {why}") from error
     except aiohttp.ClientPayloadError as error:
         raise TargetError(f"{address}: the answer was cut off on the way") from error

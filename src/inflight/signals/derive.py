@@ -151,11 +151,12 @@ def _mean(name: str, reading: Histogram, pair: Pair) -> SignalValue | Missing:
 def _distribution(signal: str, reading: Histogram, pair: Pair) -> dict[str, SignalValue | Missing]:
     names = names_of(signal, reading)
     source, rows = reading.source, len(reading.rows)
-    values: dict[str, SignalValue | Missing] = {}
+    mean = _mean(names[-1], reading, pair)
     try:
         edges, counts = bucket_increases(reading, _same(reading, pair))
     except UnusableError as reason:
-        return {name: Missing(name, str(reason)) for name in names}
+        return {**{name: Missing(name, str(reason)) for name in names}, names[-1]: mean}
+    values: dict[str, SignalValue | Missing] = {}
     found = bucket_quantiles(_PARTS, edges, counts)
     about = f"of {counts[-1]:g} observations {pair.over}{_folding(source, rows)}"
     for at, name in zip((_MAIN, *range(len(found))), names, strict=False):
@@ -169,7 +170,7 @@ def _distribution(signal: str, reading: Histogram, pair: Pair) -> dict[str, Sign
         values[name] = SignalValue(
             name, value * source.scale, source.unit, source.series, how, source.across, source.fold, rows
         )
-    values[names[-1]] = _mean(names[-1], reading, pair)
+    values[names[-1]] = mean
     return values
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from inflight.signals.catalogue.records import Catalogue, Engine
 
 _NAME = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*(?=[{ \t])")
-_LINE_NAME = re.compile(rb"^[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]*)(?=[{ \t])", re.MULTILINE)
+_LINE_NAME = re.compile(rb'^[ \t]*(?:\{[ \t]*")?([a-zA-Z_:][a-zA-Z0-9_:]*)(?=[{ \t"])', re.MULTILINE)
 _TYPE_NAME = re.compile(rb"^# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) ", re.MULTILINE)
 _SAMPLE_NAME = re.compile(rb"^[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{.*\}[ \t]*|[ \t]+)[-+.0-9NnIi]", re.MULTILINE)
 _BEGINNING = re.compile(r"[a-zA-Z0-9]+[_:]?")
@@ -19,7 +19,7 @@ MAX_PREFIXES = 12
 
 def detect(catalogue: Catalogue, body: bytes) -> Engine | None:
     """The engine of the page, or None where the catalogue knows none."""
-    # as a rule a line begins with its name; only where that finds nothing, blanks before a name are looked through
+    # as a rule a line begins with its name; only where that finds nothing, names in quotes or behind blanks are read
     for look in (lambda: _Page(body), lambda: _Names(_LINE_NAME, body), lambda: _Names(_TYPE_NAME, body)):
         names = look()
         for engine in catalogue.engines.values():

@@ -113,7 +113,7 @@ class _Engine(msgspec.Struct, forbid_unknown_fields=True):
     version: _Version | None = None
     notes: str = ""
     none: str | None = None
-    signals: dict[str, _Way | list[_Way]] = {}
+    signals: dict[str, Any] = {}
 
 
 class _Signal(msgspec.Struct, forbid_unknown_fields=True):
@@ -124,8 +124,8 @@ class _Signal(msgspec.Struct, forbid_unknown_fields=True):
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     schema: int
-    signals: dict[str, _Signal]
-    engines: dict[str, _Engine]
+    signals: dict[str, Any]
+    engines: dict[str, Any]
 
 
 def load_catalogue(text: str | bytes, name: str) -> Catalogue:
@@ -138,12 +138,15 @@ def load_catalogue(text: str | bytes, name: str) -> Catalogue:
     if file.schema != 1:
         raise document.error(("schema",), f"schema {file.schema} is not known; this release reads schema 1")
     facts: dict[str, SignalFacts] = {}
-    for signal, entry in file.signals.items():
+    # converted key by key, so that a complaint knows the key and with it the line
+    for signal in file.signals:
         if signal in DERIVED:
             raise document.error(("signals", signal), "this name is taken: it is derived from other signals")
+        entry = document.convert(_Signal, ("signals", signal))
         facts[signal] = SignalFacts(entry.unit, entry.most, entry.core)
     engines: dict[str, Engine] = {}
-    for engine_name, raw in file.engines.items():
+    for engine_name in file.engines:
+        raw = document.convert(_Engine, ("engines", engine_name))
         engines[engine_name] = _EngineReader(document, engine_name, raw, facts, engines).read()
     return Catalogue(facts, engines)
 
@@ -179,8 +182,8 @@ class _EngineReader:
             signals = {
                 signal: tuple(_renamed(way, raw.like.replace) for way in ways) for signal, ways in base.signals.items()
             }
-        for signal, written in raw.signals.items():
-            signals[signal] = self._ways(signal, written)
+        for signal in raw.signals:
+            signals[signal] = self._ways(signal)
         if raw.none is not None:
             core = [signal for signal, facts in self._facts.items() if facts.core]
             signals = {signal: (Nowhere(raw.none),) for signal in core}
@@ -238,9 +241,11 @@ class _EngineReader:
             rules.append(LabelRule(label, pattern=value[1:]))
         return tuple(rules)
 
-    def _ways(self, signal: str, raw: "_Way | list[_Way]") -> tuple[Way, ...]:
+    def _ways(self, signal: str) -> tuple[Way, ...]:
         if signal not in self._facts:
             raise self._error(("signals", signal), "no such signal in the list at the top of the file")
+        written: type[Any] = list[_Way] if isinstance(self._raw.signals[signal], list) else _Way
+        raw: _Way | list[_Way] = self._document.convert(written, (*self._path, "signals", signal))
         if isinstance(raw, _Way):
             return (self._way(raw, ("signals", signal)),)
         if not raw:
