@@ -6,6 +6,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from inflight.cli.serve import command
+from inflight.serve.api.refusals import REASONS
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.own_metrics import own_metrics_page
 from inflight.signals.metric_names import METRICS, Metric
@@ -56,3 +58,16 @@ def test_every_family_of_our_own_page_has_its_row(full_stats: Any) -> None:
     )
     assert sorted(documented) == sorted(families)
     assert [family.name for family in text_string_to_metric_families(page)]
+
+
+def test_every_flag_has_its_row() -> None:
+    documented = re.findall(
+        r"`(--[a-z-]+)[ `]", "\n".join(row.split("|")[1] for row in rows(section("serve.md", "## Flags")))
+    )
+    flags = [option for parameter in command.params for option in parameter.opts]
+    assert sorted(documented) == sorted(flags)
+
+
+def test_every_code_has_its_row() -> None:
+    codes = re.findall(r"\b\d{3}\b", "\n".join(row.split("|")[1] for row in rows(section("serve.md", "## Errors"))))
+    assert sorted(map(int, codes)) == sorted(REASONS)

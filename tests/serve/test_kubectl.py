@@ -1,0 +1,66 @@
+"""A real Go client: kubectl asks the server, straight."""
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inflight.serve.server import RunningServer, start_server
+
+pytestmark = pytest.mark.e2e
+
+EXTERNAL = "/apis/external.metrics.k8s.io/v1beta1/namespaces/inference"
+
+
+async def kubectl(
+    server: RunningServer, folder: Path, *arguments: str, token: str | None = None
+) -> tuple[int, str, str]:
+    program = shutil.which("kubectl")
+    if program is None:
+        pytest.skip("kubectl is not on PATH")
+    assert server.ca_pem is not None
+    (folder / "ca.pem").write_bytes(server.ca_pem)
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *("--server", server.url, "--certificate-authority", "ca.pem", "--token", token or server.token),
+        *("--cache-dir", str(folder / "cache"), *arguments),
+        cwd=folder,
+        env={"HOME": str(folder), "KUBECONFIG": "/dev/null"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_values_and_errors_reach_the_person(pods: Any, clock: Any, tmp_path: Path) -> None:
+    pods.add("a", labels={"app": "vllm-deployment"}, running=24.5)
+    async with start_server(pods, clock) as server:
+        path = f"{EXTERNAL}/vllm_requests_running?labelSelector=app%3Dvllm-deployment"
+        code, out, _ = await kubectl(server, tmp_path, "get", "--raw", path)
+        assert (code, json.loads(out)["items"][0]["value"]) == (0, "24500m")
+        code, _, err = await kubectl(server, tmp_path, "get", "--raw", f"{EXTERNAL}/vllm_request_running")
+        assert code == 1
+        assert err.startswith("Error from server (NotFound): the server could not find the metric vllm_request_running")
+        code, _, err = await kubectl(server, tmp_path, "get", "--raw", f"{EXTERNAL}/inflight_requests")
+        assert err.startswith("Error from server (ServiceUnavailable): the value is not known now")
+        code, _, err = await kubectl(server, tmp_path, "get", "--raw", "/apis", token="wrong")
+        assert (code, "Unauthorized" in err) == (1, True)
+
+
+async def test_kubectl_finds_the_groups_by_discovery(pods: Any, clock: Any, tmp_path: Path) -> None:
+    async with start_server(pods, clock) as server:
+        code, out, err = await kubectl(server, tmp_path, "api-versions")
+        assert code == 0, err
+        assert out.split() == [
+            "custom.metrics.k8s.io/v1beta1",
+            "custom.metrics.k8s.io/v1beta2",
+            "external.metrics.k8s.io/v1beta1",
+        ]
+        code, out, err = await kubectl(server, tmp_path, "api-resources", "--api-group=external.metrics.k8s.io")
+        assert code == 0, err
+        assert "inflight_requests_waiting" in out
