@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inflight.guard import FRESH_SECONDS, Answer, PodValue, Question, Unknown, answer
@@ -163,6 +163,7 @@ def usable(sample: PodSample) -> bool:
     return fresh and sample.value is not None and 0 <= sample.value <= 1e12
 
 
+@settings(max_examples=60)
 @given(QUESTIONS, SAMPLES, ANY_FLOAT)
 def test_nothing_is_ever_raised_and_what_is_said_is_finite(
     question: Question, samples: list[PodSample], now: float
@@ -175,6 +176,7 @@ def test_nothing_is_ever_raised_and_what_is_said_is_finite(
         assert 0 < outcome.seen == len(outcome.values) <= outcome.expected
 
 
+@settings(max_examples=60)
 @given(SAMPLES)
 def test_per_pod_is_exactly_the_pods_with_a_usable_value(samples: list[PodSample]) -> None:
     outcome = answer(EACH, samples, NOW)
@@ -185,6 +187,7 @@ def test_per_pod_is_exactly_the_pods_with_a_usable_value(samples: list[PodSample
         refused(outcome)
 
 
+@settings(max_examples=60)
 @given(QUESTIONS, SAMPLES, st.randoms(use_true_random=False))
 def test_the_order_of_the_pods_does_not_matter(question: Question, samples: list[PodSample], random: Any) -> None:
     shuffled = samples[:]
@@ -203,6 +206,7 @@ def test_the_order_of_the_pods_does_not_matter(question: Question, samples: list
         assert one.code == other.code
 
 
+@settings(max_examples=60)
 @given(QUESTIONS, SAMPLES)
 def test_a_pod_that_has_never_reported_changes_no_answer(question: Question, samples: list[PodSample]) -> None:
     before = answer(question, samples, NOW)
@@ -213,6 +217,7 @@ def test_a_pod_that_has_never_reported_changes_no_answer(question: Question, sam
         assert isinstance(after, Unknown)
 
 
+@settings(max_examples=60)
 @given(QUESTIONS, SAMPLES)
 def test_one_living_pod_that_has_reported_and_is_silent_makes_any_combination_unknown(
     question: Question, samples: list[PodSample]
@@ -224,6 +229,7 @@ def test_one_living_pod_that_has_reported_and_is_silent_makes_any_combination_un
         assert refused(outcome).code == "pods_unseen"
 
 
+@settings(max_examples=60)
 @given(SAMPLES)
 def test_a_sum_never_lies_below_what_was_seen(samples: list[PodSample]) -> None:
     outcome = answer(SUM, samples, NOW)

@@ -45,7 +45,7 @@ class PodServer:
         self._runner: web.ServerRunner | None = None
 
     async def start(self) -> "PodServer":
-        self._runner = web.ServerRunner(web.Server(self._handle))
+        self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=0.05)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls, reuse_address=True)
         await site.start()
@@ -121,7 +121,7 @@ async def talk() -> AsyncIterator[Callable[[Talk], Awaitable[str]]]:
 async def collecting(targets: Iterable[Target], speed: float = 20, **settings: Any) -> AsyncIterator[Collector]:
     """A collector at work; model time runs `speed` times as fast, so that an interval of a second takes 50 ms."""
     settings.setdefault("interval_seconds", 1.0)
-    settings.setdefault("timeout_seconds", 2.0)
+    settings.setdefault("timeout_seconds", 5.0)
     before = asyncio.all_tasks()
     collector = Collector(CATALOGUE, ScaledClock(speed, EPOCH), **settings)
     collector.set_targets(targets)
