@@ -26,15 +26,10 @@ class Batch:
         self._chunk = config.long_prefill_token_threshold or config.max_num_batched_tokens
         self._size = config.block_size_tokens
         self._keeps_blocks = config.prefix_caching
-        self._total = config.kv_blocks - 1
-        self._held = 0
-        """Blocks of sequences in prefill and of those that just ended."""
-        self._allocated = 0
-        """Blocks ever allocated, but for the growth of those that decode now."""
         self.running: dict[int, Sequence] = {}
         """In the order of admission, by serial number."""
         self.waiting: deque[Sequence] = deque()
-        self.decodes = Decodes(config.block_size_tokens)
+        self.decodes = Decodes(config.kv_blocks - 1, config.block_size_tokens)
         self.prefills: list[Sequence] = []
         """Those of `running` that have not computed all their tokens yet, in order."""
         self.chunks: list[tuple[Sequence, int]] = []
@@ -44,9 +39,9 @@ class Batch:
         self.ended: list[Sequence] = []
         """Sequences that ended with the last step; they hold their seats and blocks until the next is planned."""
 
-    def free_blocks(self, steps_ahead: int = 0) -> int:
-        """Blocks that nobody holds, once the decodes have what they need after that many more steps."""
-        free = self._total - self._held - self.decodes.blocks(steps_ahead)
+    def free_blocks(self, steps_ahead: int) -> int:
+        """Blocks that nobody holds, once the decodes have what they need for that many more steps."""
+        free = self.decodes.free_blocks(steps_ahead)
         if steps_ahead and self.starved:
             steps = self.decodes.steps
             free += sum((sequence.base + steps) % self._size == 0 for sequence in self.starved)
@@ -58,40 +53,37 @@ class Batch:
         decodes = self.decodes
         budget = self._budget - decodes.count
         # A lower bound of what is left after this step is cheap; counting exactly is needed only near the end.
-        free = self._total - self._held - decodes.blocks_at_most(1)
+        free = decodes.free_blocks_at_least(1)
         exact = free < 0 or bool(self.prefills)
         if exact:
-            free = self.free_blocks(1)
+            free = decodes.free_blocks(1)
             if free < 0 or self.prefills:
                 budget, preempted = self._plan_running(at, free, budget)
                 if preempted:
                     return
-                free = self.free_blocks(1)
+                free = decodes.free_blocks(1)
         waiting = self.waiting
         seats = self._seats - len(self.ended) - len(self.running)
         while waiting and budget > 0 and seats > 0:
             sequence = waiting[0]
             tokens = sequence.prompt + sequence.emitted
-            if not exact and -(-tokens // self._size) > free:
-                free = self.free_blocks(1)
+            need = self._blocks(sequence, tokens)
+            if need > free and not exact:
+                free = decodes.free_blocks(1)
                 exact = True
-            if -(-tokens // self._size) > free:
+            if need > free:
                 return
             waiting.popleft()
             self._admit(sequence, tokens, read_at)
             new = min(tokens - sequence.computed, self._chunk, budget)
-            self._grow(sequence, new)
+            decodes.allocate(sequence, self._blocks(sequence, sequence.computed + new))
             free -= sequence.blocks
             chunks.append((sequence, new))
             budget -= new
             seats -= 1
 
-    def _grow(self, sequence: Sequence, new: int) -> None:
-        """Blocks for that many more tokens of a prefill."""
-        blocks = -(-(sequence.computed + new) // self._size)
-        self._held += blocks - sequence.blocks
-        self._allocated += blocks - sequence.blocks
-        sequence.blocks = blocks
+    def _blocks(self, sequence: Sequence, tokens: int) -> int:
+        return -(-tokens // self._size) - sequence.shared_blocks
 
     def _plan_running(self, at: float, free: int, budget: int) -> tuple[int, bool]:
         """The running part of a step with a prefill under way or too few blocks: budget left, and if any was preempted.
@@ -103,8 +95,9 @@ class Batch:
             new = min(sequence.prompt + sequence.emitted - sequence.computed, self._chunk)
             if new > budget > 0 and next(reversed(self.running.values())) is sequence:
                 new = budget
-            if new <= budget and -(-(sequence.computed + new) // self._size) - sequence.blocks <= free:
-                self._grow(sequence, new)
+            blocks = self._blocks(sequence, sequence.computed + new)
+            if new <= budget and blocks - sequence.blocks <= free:
+                self.decodes.allocate(sequence, blocks)
                 self.chunks.append((sequence, new))
                 return budget - new, False
         return self._plan_in_order(at)
@@ -129,8 +122,8 @@ class Batch:
                 need = 0 if (sequence.base + steps) % size else 1
             else:
                 new = min(sequence.prompt + sequence.emitted - sequence.computed, self._chunk, budget)
-                need = -(-(sequence.computed + new) // size) - sequence.blocks
-            while need > self.free_blocks() - taken and sequence.state != WAITING:
+                need = self._blocks(sequence, sequence.computed + new) - sequence.blocks
+            while need > self.decodes.free_blocks(0) - taken and sequence.state != WAITING:
                 self._preempt(next(reversed(self.running.values())), at)
                 preempted = True
             if sequence.state == WAITING:
@@ -139,27 +132,24 @@ class Batch:
             if decodes:
                 taken += need
             else:
-                self._grow(sequence, new)
+                self.decodes.allocate(sequence, sequence.blocks + need)
                 self.chunks.append((sequence, new))
         return budget, preempted
-
-    def _ever_allocated(self, steps_ahead: int) -> int:
-        return self._allocated + self.decodes.blocks(steps_ahead) - self.decodes.joined_blocks
 
     def _admit(self, sequence: Sequence, tokens: int, read_at: float) -> None:
         size = self._size
         if sequence.preemptions:
-            evicted = self._ever_allocated(1) - sequence.evict_from
+            evicted = self.decodes.ever_allocated(1) - sequence.evict_from
             hits = min(sequence.full_blocks, sequence.held_blocks - max(0, evicted))
         else:
-            hits = sequence.cached_prompt_tokens // size
+            hits = sequence.cached_prompt_tokens // size - sequence.shared_blocks
             sequence.scheduled_at = read_at
-        if hits > 0 and self._keeps_blocks:
+        if self._keeps_blocks:
             # The last token is always computed: its logits give the next one.
-            hits = min(hits, (tokens - 1) // size)
-            sequence.computed = hits * size
+            hits = max(0, min(hits, (tokens - 1) // size - sequence.shared_blocks))
+            sequence.computed = (sequence.shared_blocks + hits) * size
             sequence.blocks = hits
-            self._held += hits
+            self.decodes.held += hits
         if self._keeps_blocks and not sequence.preemptions:
             sequence.hit_tokens = sequence.computed
             self._record.cache_queries += sequence.prompt
@@ -170,7 +160,7 @@ class Batch:
 
     def _preempt(self, sequence: Sequence, at: float) -> None:
         if sequence.state == DECODE:
-            self.leave_decodes(sequence)
+            self.decodes.leave(sequence)
             if not sequence.late:
                 sequence.last_at = at
             sequence.late = False
@@ -178,35 +168,27 @@ class Batch:
             self.prefills.remove(sequence)
         self._record.preemptions += 1
         sequence.preemptions += 1
-        sequence.full_blocks = sequence.computed // self._size
+        sequence.full_blocks = sequence.computed // self._size - sequence.shared_blocks
         sequence.held_blocks = sequence.blocks
-        sequence.evict_from = self._ever_allocated(0) + self.free_blocks()
+        sequence.evict_from = self.decodes.ever_allocated(0) + self.decodes.free_blocks(0)
         sequence.state = WAITING
         sequence.computed = 0
-        self._held -= sequence.blocks
+        self.decodes.held -= sequence.blocks
         sequence.blocks = 0
         del self.running[sequence.serial]
         self.waiting.appendleft(sequence)
 
-    def join_decodes(self, sequence: Sequence) -> None:
-        self._held -= sequence.blocks
-        self.decodes.join(sequence)
-
-    def leave_decodes(self, sequence: Sequence) -> None:
-        self._allocated += self.decodes.leave(sequence)
-        self._held += sequence.blocks
-
     def end(self, sequence: Sequence) -> None:
         """Its last token has left; the seat and the blocks stay held for now."""
         if sequence.state == DECODE:
-            self.leave_decodes(sequence)
+            self.decodes.leave(sequence)
         del self.running[sequence.serial]
         sequence.state = ENDED
         self.ended.append(sequence)
 
     def release_ended(self) -> None:
         for sequence in self.ended:
-            self._held -= sequence.blocks
+            self.decodes.held -= sequence.blocks
             sequence.state = OUTSIDE
         self.ended.clear()
 
@@ -216,16 +198,12 @@ class Batch:
             self.waiting.remove(sequence)
         elif sequence.state == ENDED:
             self.ended.remove(sequence)
-            self._held -= sequence.blocks
+            self.decodes.held -= sequence.blocks
         elif sequence.state != OUTSIDE:
             if sequence.state == DECODE:
-                self.leave_decodes(sequence)
+                self.decodes.leave(sequence)
             else:
                 self.prefills.remove(sequence)
             del self.running[sequence.serial]
-            self._held -= sequence.blocks
+            self.decodes.held -= sequence.blocks
         sequence.state = OUTSIDE
-
-    def steps_with_blocks(self, most: int) -> int:
-        """How many of the next `most` steps there are blocks for."""
-        return self.decodes.steps_with_blocks(most, self._total - self._held)

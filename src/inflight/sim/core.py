@@ -34,6 +34,7 @@ class EngineCore:
         self.inputs: list[Input] = []
         self.read = 0
         """Rows of `inputs` that the engine has read."""
+        self._next_input_at = inf
         self._aborts = 0
         """Rows that it has not read and that are aborts."""
         self.run = Run(start, 0.0, 0.0, 0)
@@ -55,27 +56,24 @@ class EngineCore:
     def put(self, row: Input) -> None:
         """Something for the engine to read at row[0]."""
         inputs = self.inputs
-        if self.read > 512 and self.read * 2 > len(inputs):
-            del inputs[: self.read]
-            self.read = 0
-        if not inputs or inputs[-1][0] <= row[0]:
+        at = row[0]
+        if not inputs or inputs[-1][0] <= at:
             inputs.append(row)
         else:
             insort(inputs, row, lo=self.read)
+        self._next_input_at = min(self._next_input_at, at)
         if not row[2]:
             self._aborts += 1
             if row[3].state == DECODE:
                 self._ghosts.append(row[3])
         if self._open or (not row[2] and self.stepping):
-            self._cut(row[0])
+            self._cut(at)
 
     def due_at(self) -> float | None:
         """When the next step could begin, if none is in progress."""
         if self.batch.running or self.batch.waiting:
             return self._free_at
-        if self.read < len(self.inputs):
-            return max(self._free_at, self.inputs[self.read][0])
-        return None
+        return None if self._next_input_at == inf else max(self._free_at, self._next_input_at)
 
     def advance(self, until: float, events: list[ReplicaEvent]) -> None:
         """Everything that happens up to and including `until`."""
@@ -163,20 +161,27 @@ class EngineCore:
                     sequence.queued_at = run.boundary(run.first_boundary_from(seen))
                 sequence.state = WAITING
                 batch.waiting.append(sequence)
+        if row > 512 and row * 2 > len(inputs):
+            del inputs[:row]
+            row = 0
         self.read = row
+        self._next_input_at = inputs[row][0] if row < len(inputs) else inf
 
     def _begin(self, at: float, read_at: float) -> None:
         """Plan and begin the step at `at` with what the engine knew at `read_at`; see how long its batch will last."""
         batch = self.batch
-        if self.read < len(self.inputs):
+        decodes = batch.decodes
+        if self._next_input_at <= read_at:
             self._read_inputs(read_at)
-        batch.plan(at, read_at)
+        if batch.waiting or batch.prefills or decodes.free_blocks_at_least(1) < 0:
+            batch.plan(at, read_at)
+        else:
+            batch.chunks = []
         held = bool(batch.ended)
         if held:
             batch.release_ended()
         if self._ghosts:
             self._ghosts = [ghost for ghost in self._ghosts if ghost.state == DECODE]
-        decodes = batch.decodes
         count = decodes.count
         run = self.run
         run.start = at
@@ -203,11 +208,11 @@ class EngineCore:
         if self._late or (held and batch.waiting):
             run.length = 1
         else:
-            run.length = batch.steps_with_blocks(decodes.steps_to_end())
+            run.length = decodes.steps_with_blocks(decodes.steps_to_end())
             self._open = not batch.waiting
-            if self.read < len(self.inputs) and (self._open or self._aborts):
-                self._cut_for_inputs()
         self.end = run.boundary(run.length)
+        if self._next_input_at <= self.end and (self._open or self._aborts):
+            self._cut_for_inputs()
 
     def _mixed_step(self) -> float:
         """Seconds of the planned step, which has prefill work in it or leaves decodes out."""
@@ -243,16 +248,22 @@ class EngineCore:
         if batch.chunks or self._late or batch.starved:
             self._end_mixed_step(at, events)
         else:
-            for start, stop, tokens in self.segments(length):
-                record.add_steps(run, start, stop, tokens)
             decodes = batch.decodes
+            if self._ghosts:
+                for start, stop, tokens in self.segments(length):
+                    record.add_steps(run.first + run.slope * start, run.slope, stop - start, tokens, tokens)
+            else:
+                record.add_steps(run.first, run.slope, length, decodes.count, decodes.count)
             decodes.steps += length
             decodes.kv_tokens += length * decodes.count
             for sequence in decodes.ended():
                 self._end(sequence, at, events)
         if self._async:
             self._frozen = None
-            self._begin(at, run.boundary(length - 1))
+            if batch.waiting or self._next_input_at <= at:
+                self._begin(at, run.boundary(length - 1))
+            else:
+                self._begin(at, at)
         else:
             batch.release_ended()
             self._frozen = self._state(0, self.arrivals_by(run.boundary(length - 1)))
@@ -266,13 +277,11 @@ class EngineCore:
         record = self.record
         decodes = batch.decodes
         if self._ghosts or self._late or batch.starved:
-            outputs, heard = self._end_odd_decodes(at)
+            outputs, heard, usual = self._end_odd_decodes(at)
         else:
-            outputs = heard = decodes.count
-            if heard:
-                record.itl.add(self.run.first, heard)
-                decodes.steps += 1
-                decodes.kv_tokens += heard
+            outputs = heard = usual = decodes.count
+            decodes.steps += 1
+            decodes.kv_tokens += heard
         ended = decodes.ended()
         firsts: list[ReplicaEvent] = []
         prompt_tokens = 0
@@ -290,22 +299,25 @@ class EngineCore:
                     record.add_first(sequence, at)
                     firsts.append(FirstToken(sequence.id, at))
                 else:
-                    record.itl.add(at - sequence.last_at)
+                    record.add_gap(at - sequence.last_at)
             if sequence.emitted == sequence.output:
                 ended.append(sequence)
             else:
-                batch.join_decodes(sequence)
+                decodes.join(sequence)
                 if sequence.gone_at < inf:
                     self._ghosts.append(sequence)
         if outputs:
-            record.iteration.add(heard + prompt_tokens)
+            record.add_steps(self.run.first, 0.0, 1, usual, heard + prompt_tokens)
         events += firsts if len(firsts) < 2 else sorted(firsts, key=_by_id)
         for sequence in ended if len(ended) < 2 else sorted(ended, key=_by_id):
             self._end(sequence, at, events)
         batch.prefills = [sequence for sequence in batch.prefills if sequence.state == PREFILL]
 
-    def _end_odd_decodes(self, at: float) -> tuple[int, int]:
-        """One step of decodes where some have no client, no budget or an older last token: how many, how many heard."""
+    def _end_odd_decodes(self, at: float) -> tuple[int, int, int]:
+        """One step of decodes where some have no client, no budget, or a latest token that is older than the others'.
+
+        Returns how many emitted, how many of those to a client, and how many of those a step after their last.
+        """
         batch = self.batch
         decodes = batch.decodes
         starved = batch.starved
@@ -317,11 +329,10 @@ class EngineCore:
             if sequence.late and sequence not in starved:
                 sequence.late = False
                 if sequence.gone_at >= at:
-                    self.record.itl.add(at - sequence.last_at)
+                    self.record.add_gap(at - sequence.last_at)
                     usual -= 1
-        self.record.itl.add(self.run.first, usual)
         for sequence in starved:
-            batch.leave_decodes(sequence)
+            decodes.leave(sequence)
             if not sequence.late:
                 sequence.late = True
                 sequence.last_at = self.run.start
@@ -330,9 +341,9 @@ class EngineCore:
         decodes.steps += 1
         decodes.kv_tokens += outputs
         for sequence in starved:
-            batch.join_decodes(sequence)
+            decodes.join(sequence)
         batch.starved = []
-        return outputs, heard
+        return outputs, heard, usual
 
     def _end(self, sequence: Sequence, at: float, events: list[ReplicaEvent]) -> None:
         self.batch.end(sequence)

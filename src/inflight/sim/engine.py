@@ -72,7 +72,11 @@ class Request(Struct, frozen=True):
     max_tokens: int | None = None
     """The client's limit; None: up to the model's length, as the servers default to."""
     cached_prompt_tokens: int = 0
-    """Leading prompt tokens that the prefix cache holds when the request is first admitted (whole blocks count)."""
+    """Leading prompt tokens that the prefix cache holds when the request is first admitted: they need not be computed.
+    Whole blocks count, and the last prompt token is always computed."""
+    shared_prompt_tokens: int = 0
+    """Leading prompt tokens in blocks that running sequences hold anyway (a common system prompt, the same question
+    asked twice): they are neither computed nor take room in the cache."""
 
 
 class FirstToken(Struct, frozen=True):

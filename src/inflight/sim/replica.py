@@ -104,6 +104,9 @@ class Replica:
             )
         self._serial += 1
         sequence = Sequence(request, self._serial, at, limit)
+        if request.shared_prompt_tokens > 0 and config.prefix_caching:
+            whole = min(request.shared_prompt_tokens, request.prompt_tokens - 1) // config.block_size_tokens
+            sequence.shared_blocks = whole
         clients[request.id] = sequence
         self._core.put((at + config.frontend_delay_seconds, self._serial, True, sequence))
 

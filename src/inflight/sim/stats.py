@@ -94,6 +94,7 @@ class Tally:
 
     def add_progression(self, first: float, slope: float, count: int, times: int) -> None:
         """`times` each of `count` values: first, first + slope, first + 2*slope ..."""
+        self.sum += (count * first + slope * (0.5 * count * (count - 1))) * times
         edges = self.edges
         bucket = bisect_left(edges, first)
         last = first + slope * (count - 1)
@@ -108,7 +109,6 @@ class Tally:
             done = within
             bucket += 1
         self.counts[bucket] += (count - done) * times
-        self.sum += (count * first + slope * (0.5 * count * (count - 1))) * times
 
     def copy(self) -> "Tally":
         twin = Tally(self.edges)
@@ -150,8 +150,12 @@ class ReplicaStats(Struct, frozen=True):
     iteration_tokens: Histogram
 
 
+FOLD_AT = 1000
+"""Events kept before they are put into the histograms together, which costs a third of doing it one by one."""
+
+
 class Recorder:
-    """The growing side of `ReplicaStats`. Ended requests are put into the histograms a thousand at a time."""
+    """The growing side of `ReplicaStats`."""
 
     def __init__(self, max_model_len_tokens: int) -> None:
         self._lengths = length_edges(max_model_len_tokens)
@@ -164,8 +168,8 @@ class Recorder:
         self._firsts = 0
         self._stop = 0
         self._length = 0
-        self.itl = Tally(TOKEN_EDGES_SECONDS)
-        self.iteration = Tally(ITERATION_EDGES_TOKENS)
+        self._itl = Tally(TOKEN_EDGES_SECONDS)
+        self._iteration = Tally(ITERATION_EDGES_TOKENS)
         self._ttft = Tally(TTFT_EDGES_SECONDS)
         self._tpot = Tally(TOKEN_EDGES_SECONDS)
         self._e2e = Tally(REQUEST_EDGES_SECONDS)
@@ -178,6 +182,7 @@ class Recorder:
         self._max_tokens = Tally(self._lengths)
         self._computed = Tally(self._lengths)
         self._request_preemptions = Tally(PREEMPTION_EDGES)
+        self._new_steps: list[tuple[float, float, int, int, int]] = []
         self._new_ttfts: list[float] = []
         self._new_ends: list[tuple[Sequence, float]] = []
 
@@ -187,20 +192,35 @@ class Recorder:
         self.prompt_tokens_cached += sequence.hit_tokens
         self._firsts += 1
         self._new_ttfts.append(at - sequence.arrived_at)
+        if len(self._new_steps) >= FOLD_AT:
+            self._fold_steps()
 
-    def add_steps(self, run: Run, start: int, stop: int, tokens: int) -> None:
-        """Steps `start` to `stop` of a decode run, with that many tokens each that reach somebody."""
-        steps = stop - start
-        self.itl.add_progression(run.first + run.slope * start, run.slope, steps, tokens)
-        self.iteration.add(tokens, steps)
+    def add_steps(self, first: float, slope: float, steps: int, decodes: int, tokens: int) -> None:
+        """Steps of first, first + slope ... seconds, each with that many decodes that reach somebody, and tokens."""
+        self._new_steps.append((first, slope, steps, decodes, tokens))
+
+    def add_gap(self, seconds: float) -> None:
+        """A token that left more than a step after the one before it."""
+        self._new_steps.append((seconds, 0.0, 1, 1, -1))
 
     def add_end(self, sequence: Sequence, at: float) -> None:
         """A request's last token left the engine."""
         self._new_ends.append((sequence, at))
-        if len(self._new_ends) >= 1000:
+        if len(self._new_ends) >= FOLD_AT:
             self._fold()
 
+    def _fold_steps(self) -> None:
+        new = self._new_steps
+        self._new_steps = []
+        add_latencies, add_tokens = self._itl.add_progression, self._iteration.add
+        for first, slope, steps, decodes, tokens in new:
+            if decodes:
+                add_latencies(first, slope, steps, decodes)
+            if tokens >= 0:
+                add_tokens(tokens, steps)
+
     def _fold(self) -> None:
+        self._fold_steps()
         self._ttft.add_all(self._new_ttfts)
         self._new_ttfts = []
         ends = self._new_ends
@@ -222,13 +242,14 @@ class Recorder:
 
     def value_with(self, run: Run, segments: Iterable[tuple[int, int, int]]) -> ReplicaStats:
         """What `value` would be with some steps of a run counted in; the run itself is counted when it is over."""
-        itl, iteration, steps = self.itl, self.iteration, self.steps
-        self.itl, self.iteration = itl.copy(), iteration.copy()
-        for start, stop, each in segments:
+        self._fold_steps()
+        itl, iteration, steps = self._itl, self._iteration, self.steps
+        self._itl, self._iteration = itl.copy(), iteration.copy()
+        for start, stop, tokens in segments:
             self.steps += stop - start
-            self.add_steps(run, start, stop, each)
+            self.add_steps(run.first + run.slope * start, run.slope, stop - start, tokens, tokens)
         value = self.value()
-        self.itl, self.iteration, self.steps = itl, iteration, steps
+        self._itl, self._iteration, self.steps = itl, iteration, steps
         return value
 
     def value(self) -> ReplicaStats:
@@ -236,14 +257,14 @@ class Recorder:
         return ReplicaStats(
             prompt_tokens=self.prompt_tokens,
             prompt_tokens_cached=self.prompt_tokens_cached,
-            generation_tokens=self._firsts + sum(self.itl.counts),
+            generation_tokens=self._firsts + sum(self._itl.counts),
             request_success={"stop": self._stop, "length": self._length},
             num_preemptions=self.preemptions,
             prefix_cache_queries=self.cache_queries,
             prefix_cache_hits=self.cache_hits,
             steps=self.steps,
             time_to_first_token_seconds=self._ttft.value(),
-            inter_token_latency_seconds=self.itl.value(),
+            inter_token_latency_seconds=self._itl.value(),
             request_time_per_output_token_seconds=self._tpot.value(),
             e2e_request_latency_seconds=self._e2e.value(),
             request_queue_time_seconds=self._queue.value(),
@@ -255,5 +276,5 @@ class Recorder:
             request_params_max_tokens=self._max_tokens.value(),
             request_prefill_kv_computed_tokens=self._computed.value(),
             request_num_preemptions=self._request_preemptions.value(),
-            iteration_tokens=self.iteration.value(),
+            iteration_tokens=self._iteration.value(),
         )

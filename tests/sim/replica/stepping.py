@@ -37,6 +37,7 @@ class _Sequence:
         "queued_at",
         "request",
         "scheduled_at",
+        "shared",
     )
 
     def __init__(self, request: Request, arrived_at: float, max_tokens: int) -> None:
@@ -60,6 +61,8 @@ class _Sequence:
         self.evict_from = 0
         self.gone_at = inf
         self.finished = False
+
+        self.shared = 0
 
     @property
     def tokens(self) -> int:
@@ -146,6 +149,9 @@ class SteppingReplica:
             )
         limit = room if request.max_tokens is None else min(room, request.max_tokens)
         sequence = _Sequence(request, at, limit)
+        if config.prefix_caching:
+            size = config.block_size_tokens
+            sequence.shared = min(request.shared_prompt_tokens // size, (request.prompt_tokens - 1) // size)
         self._sequences[request.id] = sequence
         self._input(at + config.frontend_delay_seconds, sequence, arrives=True)
 
@@ -231,7 +237,7 @@ class SteppingReplica:
             if sequence.finished:
                 continue
             new = min(sequence.tokens - sequence.computed, chunk, budget)
-            need = self._blocks(sequence.computed + new) - sequence.blocks
+            need = self._blocks(sequence.computed + new) - sequence.shared - sequence.blocks
             while need > self._free_blocks and sequence in self._running:
                 self._preempt(next(one for one in reversed(self._running) if not one.finished))
                 preempted = True
@@ -242,11 +248,11 @@ class SteppingReplica:
             budget -= new
         while not preempted and self._waiting and budget > 0 and len(self._running) < config.max_num_seqs:
             sequence = self._waiting[0]
-            if self._blocks(sequence.tokens) > self._free_blocks:
+            if self._blocks(sequence.tokens) - sequence.shared > self._free_blocks:
                 break
             self._admit(self._waiting.popleft(), cutoff)
             new = min(sequence.tokens - sequence.computed, chunk, budget)
-            self._take(sequence, self._blocks(sequence.computed + new) - sequence.blocks)
+            self._take(sequence, self._blocks(sequence.computed + new) - sequence.shared - sequence.blocks)
             plan.append((sequence, new))
             budget -= new
         self._begin(at, plan)
@@ -262,7 +268,7 @@ class SteppingReplica:
         self._waiting.appendleft(sequence)
         self._counts["num_preemptions"] += 1
         sequence.preemptions += 1
-        sequence.full_blocks = sequence.computed // self.config.block_size_tokens
+        sequence.full_blocks = sequence.computed // self.config.block_size_tokens - sequence.shared
         sequence.held_blocks = sequence.blocks
         sequence.evict_from = self._allocated + self._free_blocks
         sequence.computed = 0
@@ -273,7 +279,8 @@ class SteppingReplica:
         size = self.config.block_size_tokens
         most = (sequence.tokens - 1) // size
         if sequence.preemptions == 0:
-            hits = min(most, sequence.request.cached_prompt_tokens // size)
+            cached = max(sequence.request.cached_prompt_tokens, sequence.request.shared_prompt_tokens)
+            hits = min(most, cached // size)
             sequence.scheduled_at = cutoff
             if self.config.prefix_caching:
                 sequence.hit_tokens = hits * size
@@ -281,12 +288,13 @@ class SteppingReplica:
                 self._counts["prefix_cache_hits"] += hits * size
         else:
             evicted = max(0, self._allocated - sequence.evict_from)
-            hits = max(0, min(most, sequence.full_blocks, sequence.held_blocks - evicted))
+            own = max(0, min(sequence.full_blocks, sequence.held_blocks - evicted))
+            hits = min(most, sequence.shared + own)
         if not self.config.prefix_caching:
             hits = 0
         sequence.computed = hits * size
-        sequence.blocks = hits
-        self._free_blocks -= hits
+        sequence.blocks = hits - sequence.shared
+        self._free_blocks -= sequence.blocks
         self._running.append(sequence)
 
     def _begin(self, at: float, plan: list[tuple[_Sequence, int]]) -> None:
