@@ -179,6 +179,32 @@ async def test_a_client_that_never_finishes_its_request_is_shown_out(
         writer.close()
 
 
+async def test_a_client_that_does_not_read_its_answers_is_shown_out(
+    pods: Any, clock: Any, telemetry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEADER_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 0.4)
+    async with start_server(pods, clock, telemetry=telemetry) as server:
+        _, writer = await connect(server)
+        writer.transport.pause_reading()
+        many = request(server, "/apis/custom.metrics.k8s.io/v1beta1") * 20
+        async with asyncio.timeout(20):
+            while not telemetry.refused_connections:
+                if not writer.is_closing():
+                    writer.write(many)
+                await asyncio.sleep(0.02)
+        assert telemetry.refused_connections == {"slow": 1}
+        writer.transport.abort()
+
+
+async def test_a_health_check_may_ask_for_the_head_only(server: RunningServer) -> None:
+    reader, writer = await connect(server)
+    writer.write(b"HEAD /readyz HTTP/1.1\r\nHost: x\r\n\r\nGET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    assert (await read_response(reader))[::2] == (200, b"ok")
+    writer.close()
+
+
 async def test_a_kept_connection_may_idle_longer_than_a_request_may_take(
     pods: Any, clock: Any, telemetry: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

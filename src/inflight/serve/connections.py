@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web import BaseRequest, Response, StreamResponse
@@ -30,6 +30,8 @@ MAX_HEADER_BYTES = 16 << 10
 MAX_FIELD_BYTES = 8 << 10
 HEADER_SECONDS = 10.0
 """From the first byte of a request, or from the handshake, to the end of the headers."""
+ANSWER_SECONDS = 30.0
+"""From the end of a request's headers to its answer in the client's hands: who does not read is shown out too."""
 KEEP_ALIVE_SECONDS = 150.0
 """Longer than the 90 s after which Go's clients close: whoever closes first must not be us, or a request meets a shut
 door.
@@ -42,10 +44,11 @@ _log = logging.getLogger(__name__)
 class _Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("waiting_since",)
+    __slots__ = ("answering_since", "waiting_since")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.waiting_since: float | None = self._loop.time()
+        self.answering_since: float | None = None
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -56,9 +59,19 @@ class _Connection(RequestHandler):
         elif self.waiting_since is None and data:
             self.waiting_since = self._loop.time()
 
-    def has_waited_since(self, moment: float) -> bool:
-        """Whether a request has been on its way since before `moment`."""
-        return self.waiting_since is not None and self.waiting_since < moment
+    def is_too_slow(self, header_seconds: float, answer_seconds: float) -> bool:
+        """Whether its request has been on its way, or its answer, for longer than that."""
+        now = self._loop.time()
+        if self.answering_since is not None:
+            return now - self.answering_since > answer_seconds
+        return self.waiting_since is not None and now - self.waiting_since > header_seconds
+
+    def abort(self) -> None:
+        """Ends it without waiting for what is still to be sent."""
+        transport = self.transport
+        self.force_close()
+        if transport is not None:
+            transport.abort()
 
     def handle_error(
         self,
@@ -104,7 +117,6 @@ class Front(Server):
             "max_headers": MAX_HEADERS,
             "lingering_time": LINGER_SECONDS,
         }
-        self.header_seconds = HEADER_SECONDS
         self.draining = False
 
     def __call__(self) -> RequestHandler:
@@ -117,14 +129,13 @@ class Front(Server):
             transport.abort()
 
     def sweep(self) -> None:
-        """Ends connections whose request does not arrive; once called, goes on until the drain."""
-        too_old = self._loop.time() - self.header_seconds
+        """Ends connections on which nothing comes to an end; once called, goes on until the drain."""
         for connection in self.connections:
-            if isinstance(connection, _Connection) and connection.has_waited_since(too_old):
+            if isinstance(connection, _Connection) and connection.is_too_slow(HEADER_SECONDS, ANSWER_SECONDS):
                 self._telemetry.refused_connections["slow"] += 1
-                connection.force_close()
+                connection.abort()
         if not self.draining:
-            self._loop.call_later(self.header_seconds / 10, self.sweep)
+            self._loop.call_later(HEADER_SECONDS / 10, self.sweep)
 
     async def drain(self, seconds: float) -> None:
         """Ends idle connections at once, and the others when their request is answered or the time is up."""
@@ -152,8 +163,13 @@ class Front(Server):
         answer = _to_aiohttp(response)
         if self.draining:
             answer.force_close()
-        await answer.prepare(request)
-        await answer.write_eof()
+        connection = cast("_Connection", request.protocol)
+        connection.answering_since = self._loop.time()
+        try:
+            await answer.prepare(request)
+            await answer.write_eof()
+        finally:
+            connection.answering_since = None
         self._telemetry.observe_duration(response.api, time.perf_counter() - begun)
         return answer
 
