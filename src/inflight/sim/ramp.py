@@ -92,10 +92,9 @@ class Warp:
 
     def _within(self, left: float, entry: Reach) -> float:
         """Seconds x with before*x + slope*x*x/2 = left, by the form that does not cancel."""
-        if left <= 0:
-            return 0.0
         slope = (entry.factor - self._before) / entry.seconds
-        return 2 * left / (self._before + math.sqrt(max(0.0, self._before * self._before + 2 * slope * left)))
+        factors = self._before + math.sqrt(max(0.0, self._before * self._before + 2 * slope * left))
+        return 2 * left / factors if left > 0 and factors else 0.0
 
 
 def parse_ramp(text: str) -> Ramp:
