@@ -1,0 +1,6 @@
+//go:build waits
+
+package main
+
+// Up to 1.36 a controller's first sync comes one period after it has seen the HPA.
+const firstSyncWaits = true

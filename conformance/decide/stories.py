@@ -1,0 +1,272 @@
+# ruff: noqa: INP001 - a script beside the Go judge, not a package.
+"""Draws stories, hungry for boundaries.
+
+Weights lean to what goes wrong: ratios at the edge of the tolerance, percentages that round, windows that just end,
+pods that flap, errors in bursts, other writers, zero, overflow, quantities in every spelling, HPAs that are refused.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+from hpas import autoscaler
+from spelling import EPOCH_2000, MAX_INT64, Draw, iso, quantity
+
+from inflight.hpa.cases import CaseError, Step, StoryLine, StoryPlayer, read_case
+
+SELECTORS = [
+    "app=web",
+    "app=web",
+    "app=web",
+    "app=web",
+    "app in (web, api)",
+    "app=web,!gone",
+    "app",
+    "app!=db",
+    "tier notin (x),app=web",
+]
+BAD_SELECTORS = ["", "app=web=x", "!", "app in web", "a b", "app>x", "app=web,,"]
+EDGES = [0.9, 1.0, 1.1, 0.8, 1.2, 0.5, 1.5, 2.0, 0.95, 1.05, 0.0, 3.0, 0.7, 1.3]
+
+
+class World:
+    """The pods and the load of one story, which change a little at every step."""
+
+    def __init__(self, draw: Draw, plans: list[dict[str, Any]], flags: dict[str, float], start: float) -> None:
+        self.draw, self.plans = draw, plans
+        self.init = flags.get("cpuInitializationPeriodSeconds", 300)
+        self.delay = flags.get("initialReadinessDelaySeconds", 30)
+        self.now = start
+        self.pods: list[dict[str, Any]] = []
+        self.made = 0
+        self.trouble = 0.0
+        self.odd = draw.choice([0.0, 0.05, 0.3])
+        self.request = draw.weighted((5, "1"), (2, "250m"), (2, "2"), (1, "100u"), (0.3, "0"))
+        self.pod_level = draw.chance(0.1)
+        self.scale = draw.choice(EDGES)
+        self.drift = draw.chance(0.5)
+
+    def step_pods(self, count: int) -> list[dict[str, Any]]:
+        draw = self.draw
+        count = min(max(count, 0), 14)
+        while len(self.pods) < count and draw.chance(0.9):
+            self.pods.append(self.pod())
+        while len(self.pods) > count and draw.chance(0.8):
+            if draw.chance(0.3):
+                self.pods[-1]["metadata"]["deletionTimestamp"] = iso(self.now)
+                break
+            self.pods.pop(draw.randrange(len(self.pods)))
+        for pod in self.pods:
+            if draw.chance(self.odd):
+                self.change(pod)
+        strangers = []
+        if draw.chance(0.05):
+            strangers = [
+                {"metadata": {"name": "db-0", "labels": {"app": "db"}}},
+                {"metadata": {"name": "far", "namespace": "elsewhere", "labels": {"app": "web"}}},
+            ]
+        return json.loads(json.dumps(self.pods)) + strangers
+
+    def pod(self) -> dict[str, Any]:
+        draw = self.draw
+        self.made += 1
+        requests = {"cpu": self.request, "memory": draw.choice(["128Mi", "1Gi"])}
+        if draw.chance(0.02):
+            del requests["cpu"]
+        containers: list[dict[str, Any]] = [{"name": "main", "resources": {"requests": requests}}]
+        if draw.chance(0.3):
+            containers.append({"name": "side", "resources": {"requests": {"cpu": "100m", "memory": "10Mi"}}})
+        spec: dict[str, Any] = {"containers": containers}
+        if draw.chance(0.2):
+            spec["initContainers"] = [
+                {"name": "init", "resources": {"requests": {"cpu": draw.choice(["5", "300u"])}}},
+                {
+                    "name": "proxy",
+                    "restartPolicy": "Always",
+                    "resources": {"requests": {"cpu": "50m", "memory": "1Mi"}},
+                },
+            ][draw.randrange(2) :]
+        if self.pod_level:
+            spec["resources"] = {
+                "requests": draw.choice(
+                    [{"cpu": "3"}, {"memory": "2Gi"}, {"cpu": "3", "memory": "1Gi"}, {}, {"nvidia.com/gpu": "1"}]
+                )
+            }
+        pod = {
+            "metadata": {"name": f"web-{self.made}", "labels": {"app": "web"}},
+            "spec": spec,
+            "status": {"phase": "Running"},
+        }
+        age = draw.choice([0, 1, self.delay, self.init, self.init - 60, 10_000, 30, 60, 90]) + draw.choice(
+            [0, 0, 1, -1, 15]
+        )
+        self.ready(pod, age)
+        return pod
+
+    def ready(self, pod: dict[str, Any], age: float) -> None:
+        draw = self.draw
+        status = pod["status"]
+        status["phase"] = draw.weighted(
+            (8, "Running"), (1, "Pending"), (0.3, "Failed"), (0.2, "Succeeded"), (0.1, "Unknown"), (0.1, "")
+        )
+        if draw.chance(0.95):
+            status["startTime"] = iso(self.now - age)
+        state = draw.weighted((8, "True"), (3 * (self.odd + 0.1), "False"), (0.2, "Unknown"), (0.2, None))
+        after = draw.choice(
+            [0, 1, 10, self.delay, self.delay - 1, self.delay + 1, 60, age, max(age - 60, 0), max(age - 59, 0)]
+        )
+        if state is None:
+            status.pop("conditions", None)
+        else:
+            condition = {"type": "Ready", "status": state, "lastTransitionTime": iso(self.now - age + after)}
+            if draw.chance(0.03):
+                del condition["lastTransitionTime"]
+            status["conditions"] = [{"type": "Initialized", "status": "True"}, condition]
+
+    def change(self, pod: dict[str, Any]) -> None:
+        if self.draw.chance(0.2):
+            pod["metadata"]["deletionTimestamp"] = iso(self.now)
+        else:
+            self.ready(pod, self.draw.choice([0, 30, self.init, 1000]))
+
+    def metrics(self, replicas: int, status: int) -> dict[str, Any]:
+        draw = self.draw
+        if self.drift or draw.chance(0.15):
+            self.scale = draw.choice(EDGES) if draw.chance(0.6) else draw.uniform(0, 3)
+        self.trouble = 0.7 if draw.chance(0.06) else self.trouble * draw.choice([0.0, 0.9])
+        answers: dict[str, Any] = {}
+        for plan in self.plans:
+            answers[plan["key"]] = self.answer(plan, replicas, status)
+        return {key: value for key, value in answers.items() if value is not None or draw.chance(0.5)}
+
+    def answer(self, plan: dict[str, Any], replicas: int, status: int) -> dict[str, Any] | None:
+        draw = self.draw
+        if draw.chance(self.trouble or 0.02):
+            return draw.weighted(
+                (
+                    4,
+                    {
+                        "error": draw.choice(
+                            ["boom", "the adapter is down", "unable to fetch metrics from custom metrics API: 404"]
+                        )
+                    },
+                ),
+                (2, {}),
+                (1, {"values": [] if plan["kind"] == "External" else {}}),
+                (1, None),
+            )
+        if plan["kind"] in {"Object", "External"}:
+            total = self.total(plan, replicas, status)
+            if plan["kind"] == "Object":
+                return {"value": quantity(draw, total)}
+            series = draw.weighted((5, 1), (2, 2), (1, 4))
+            parts = [total // series] * series
+            parts[0] += total - sum(parts)
+            return {"values": [quantity(draw, part) for part in parts]}
+        names = [pod["metadata"]["name"] for pod in self.pods if not draw.chance(draw.choice([0.0, 0.0, 0.3]))]
+        if draw.chance(0.04):
+            names.append("stranger")
+        return {"values": {name: quantity(draw, self.per_pod(plan)) for name in names}}
+
+    def total(self, plan: dict[str, Any], replicas: int, status: int) -> int:
+        draw = self.draw
+        if draw.chance(0.03):
+            return draw.choice([-1, -5000, MAX_INT64, MAX_INT64 // 2 + 1, 0, 1])
+        count = (status if draw.chance(0.8) else replicas) if plan["average"] else 1
+        return draw.near(min(plan["milli"] * self.scale * max(count, 1), 2.0**62))
+
+    def per_pod(self, plan: dict[str, Any]) -> int:
+        draw = self.draw
+        if draw.chance(0.01):
+            return draw.choice([-1, MAX_INT64, MAX_INT64 // 100, 0])
+        if plan["percent"] is None:
+            return draw.near(min(plan["milli"] * self.scale, 2.0**61))
+        base = 1000 if plan.get("resource") == "cpu" else 128 * 2**20 * 1000
+        return draw.near(base * min(plan["percent"], 10_000) / 100 * self.scale)
+
+
+def story(draw: Draw, name: str, release: str) -> dict[str, Any]:
+    hpa, plans = autoscaler(draw)
+    case: dict[str, Any] = {"id": name, "hpa": hpa}
+    if release != "1.37" or draw.chance(0.5):
+        case["kubernetes"] = release
+    gates = {}
+    if draw.chance(0.35):
+        gates["HPAScaleToZero"] = draw.chance(0.8) if release == "1.36" else draw.chance(0.3)
+    if draw.chance(0.1):
+        gates["HPAConfigurableTolerance"] = draw.chance(0.5 if release == "1.36" else 0.9)
+    if draw.chance(0.1):
+        gates["PodLevelResources"] = draw.chance(0.5)
+    if draw.chance(0.01):
+        gates["NoSuchGate"] = True
+    if gates:
+        case["featureGates"] = gates
+    flags: dict[str, float] = {}
+    if draw.chance(0.3):
+        flags["syncPeriodSeconds"] = draw.choice([1, 5, 7.5, 14.9, 15, 15.001, 30, 60, 0.5])
+    if draw.chance(0.4):
+        flags["downscaleStabilizationSeconds"] = draw.choice([0, 14.9, 15, 15.5, 29.999, 30, 45, 60, 300, 3000])
+    if draw.chance(0.3):
+        flags["cpuInitializationPeriodSeconds"] = draw.choice([0, 1.5, 30, 60, 120, 300])
+    if draw.chance(0.3):
+        flags["initialReadinessDelaySeconds"] = draw.choice([0, 0.25, 10, 30, 60])
+    if draw.chance(0.3):
+        flags["tolerance"] = draw.choice([0, 0.05, 0.1, 0.2, 0.018, 0.3, 0.5, 1, 1.5])
+    if flags:
+        case["controller"] = flags
+    start = EPOCH_2000
+    if draw.chance(0.2):
+        start += draw.choice([0.25, 86_400, 12_345.678, 820_000_000])
+        case["start"] = iso(start)
+    replicas = draw.weighted((8, draw.randint(1, 10)), (2, 0), (1, draw.randint(0, 40)), (0.05, 2**30 + 5))
+    selector = draw.choice(SELECTORS) if draw.chance(0.97) else draw.choice(BAD_SELECTORS)
+    case["scale"] = {"replicas": replicas, "selector": selector}
+    period = flags.get("syncPeriodSeconds", 15)
+    world = World(draw, plans, flags, start + (period if release == "1.36" else 0))
+    case["steps"] = steps(draw, world, case, period)
+    return case
+
+
+def steps(draw: Draw, world: World, case: dict[str, Any], period: float) -> list[dict[str, Any]]:
+    """Each step is aimed at what the target has by then, which the engine plays along to know."""
+    result = []
+    player = follow(case)
+    status_lags = draw.chance(0.3)
+    guess = case["scale"]["replicas"]
+    for _ in range(draw.weighted((3, draw.randint(1, 6)), (3, draw.randint(5, 15)), (1, draw.randint(15, 40)))):
+        step: dict[str, Any] = {}
+        guess = player.replicas if player else guess
+        if draw.chance(0.06 if guess else 0.3):
+            guess = draw.weighted((6, draw.randint(0, 12)), (1, 0), (1, 60))
+            step["scale"] = {"replicas": guess}
+        aim = min(guess, 60)
+        status = aim
+        if status_lags and draw.chance(0.6):
+            status = max(aim + draw.choice([0, 1, -1, -2, 3]), 0)
+            step["statusReplicas"] = status
+        if draw.chance(0.03):
+            step["scaleErrors"] = {
+                draw.choice(["get", "update", "update"]): draw.choice(["scale not found", "forbidden"])
+            }
+        pods = world.step_pods(aim)
+        if pods or draw.chance(0.5):
+            step["pods"] = pods
+        metrics = world.metrics(aim, status)
+        if metrics or draw.chance(0.5):
+            step["metrics"] = metrics
+        result.append(step)
+        world.now += period
+        if player:
+            player.play(msgspec.convert(step, Step))
+    return result
+
+
+def follow(case: dict[str, Any]) -> StoryPlayer | None:
+    """The engine on the same story; None where the case is refused as a whole."""
+    line = read_case({**case, "steps": []})
+    if not isinstance(line, StoryLine):
+        return None
+    try:
+        return StoryPlayer(line)
+    except CaseError:
+        return None

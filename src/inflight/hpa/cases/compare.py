@@ -1,0 +1,107 @@
+"""Whether two answers to a case are equal, and if not, where they differ.
+
+Conditions are a set by type; null, absent and an empty list are the same. Where a text quotes an error text of the
+case, or says that there was no answer for a key, only what stands around it counts.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_QUOTED = "<quoted>"
+# Up to the end, or to what the controller's own texts go on with.
+_NO_ANSWER = re.compile(r"no answer for \S+")
+
+
+def compare(case: Mapping[str, Any], left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
+    """What differs, as `syncs[3].replicas: 4 and 5`; empty when the answers are equal."""
+    left, right = _plain(left), _plain(right)
+    quoted = sorted({text for text in _error_texts(case) if text}, key=len, reverse=True)
+    if case.get("method"):
+        return list(_differences("", _masked(left, quoted), _masked(right, quoted)))
+    if left.get("error") is not None and right.get("error") is not None:
+        return [] if left.get("id") == right.get("id") else ["the ids differ"]
+    steps = len(case.get("steps") or ())
+    lengths = [len(side.get("syncs") or ()) for side in (left, right)]
+    for side, length in zip((left, right), lengths, strict=True):
+        if side.get("error") is None and length != steps:
+            return [f"an answer has {length} syncs for {steps} steps"]
+    if left == right:
+        return []
+    return list(_differences("", _masked(left, quoted), _masked(right, quoted)))
+
+
+def _error_texts(case: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(case.get("metricsError"), str):
+        yield case["metricsError"]
+    for step in case.get("steps") or ():
+        if not isinstance(step, dict):
+            continue
+        for answer in (step.get("metrics") or {}).values():
+            if isinstance(answer, dict) and isinstance(answer.get("error"), str):
+                yield answer["error"]
+        for text in (step.get("scaleErrors") or {}).values():
+            if isinstance(text, str):
+                yield text
+
+
+def _plain(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Without keys that say nothing, conditions by type."""
+    plain = {key: value for key, value in answer.items() if value is not None}
+    if "syncs" in plain:
+        plain["syncs"] = [_sync(each) for each in plain["syncs"] or ()]
+    return plain
+
+
+def _sync(entry: Mapping[str, Any]) -> dict[str, Any]:
+    known = ("replicas", "desiredReplicas", "currentMetrics", "events")
+    plain = {key: entry.get(key) for key in known}
+    plain["conditions"] = {each.get("type", ""): _without_nothing(each) for each in entry.get("conditions") or ()}
+    return plain
+
+
+def _without_nothing(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: kept for key, each in value.items() if (kept := _without_nothing(each)) not in (None, [])}
+    if isinstance(value, list):
+        return [_without_nothing(each) for each in value]
+    return value
+
+
+def _masked(value: Any, quoted: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        for text in quoted:
+            value = value.replace(text, _QUOTED)
+        return _NO_ANSWER.sub(_QUOTED, value)
+    if isinstance(value, Mapping):
+        return {key: _masked(each, quoted) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_masked(each, quoted) for each in value]
+    return value
+
+
+def _differences(path: str, left: Any, right: Any) -> Iterator[str]:
+    left, right = _without_nothing(left), _without_nothing(right)
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        for key in sorted({*left, *right}):
+            yield from _differences(f"{path}.{key}" if path else str(key), left.get(key), right.get(key))
+    elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        for index, (one, other) in enumerate(zip(left, right, strict=True)):
+            yield from _differences(f"{path}[{index}]", one, other)
+    elif not _same(left, right):
+        yield f"{path}: {_shown(left)} and {_shown(right)}"
+
+
+def _same(left: Any, right: Any) -> bool:
+    if left in (None, []) and right in (None, []):
+        return True
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return left == right
+    return type(left) is type(right) and bool(left == right)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 300 else text[:300] + "..."
