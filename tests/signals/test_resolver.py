@@ -460,7 +460,7 @@ class TestLies:
             ((("+Inf", "3"),), 'no le="+Inf" row above another'),
             ((("1", "2"), ("1.0", "2"), ("+Inf", "3")), "two rows with the same edge"),
             ((("x", "2"), ("+Inf", "3")), "no number in the label le"),
-            ((("NaN", "2"), ("+Inf", "3")), "same edge"),
+            ((("NaN", "2"), ("+Inf", "3")), "no number in the label le"),
         ],
     )
     def test_buckets_that_cannot_be_are_no_distribution(

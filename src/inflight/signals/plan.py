@@ -21,7 +21,7 @@ from inflight.signals.catalogue.records import (
 )
 from inflight.signals.exposition.lines import LineError, parse_number
 from inflight.signals.readings import Gauge, Labels, Missing, PageReading, Reading, Source
-from inflight.signals.select import Rows, Selection, groups, row_labels, select
+from inflight.signals.select import Rows, Selection, groups, has_twins, row_labels, select
 from inflight.signals.ways import (
     CounterWay,
     FixedWay,
@@ -115,6 +115,7 @@ class _Planner:
         self._catalogue = catalogue
         self._engine = engine
         self._rows = rows
+        self._edges: dict[str, float] = {}
 
     def plan(self) -> Plan:
         engine, rows = self._engine, self._rows
@@ -181,9 +182,15 @@ class _Planner:
             raise RefusedError(selection.reason, selection.absent)
         return selection.positions
 
+    def _grouped(self, positions: list[int], series: str, record: Record) -> dict[Labels, list[int]]:
+        together = groups(positions, self._rows.labels, record.drop_labels)
+        if has_twins(together, self._rows.labels):
+            raise RefusedError(f"{series} has two rows with the same labels")
+        return together
+
     def _gauge(self, signal: str, record: Record) -> Way:
         positions = self._select(record.series[0], record)
-        together = groups(positions, self._rows.labels, record.drop_labels)
+        together = self._grouped(positions, record.series[0], record)
         source = self._source(signal, record, tuple(together))
         if record.derive == "value":
             members = tuple(tuple(member) for member in together.values())
@@ -215,7 +222,7 @@ class _Planner:
             return CounterWay(source, series, (), (), ())
         if selection.reason:
             raise RefusedError(selection.reason, selection.absent)
-        together = groups(selection.positions, self._rows.labels, record.drop_labels)
+        together = self._grouped(selection.positions, series, record)
         created = self._created(created_name(series), record.drop_labels)
         return CounterWay(
             source,
@@ -264,27 +271,43 @@ class _Planner:
         )
 
     def _single(self, name: str, record: Record) -> dict[Labels, int]:
-        selection = select(self._rows, name, record, self._engine)
-        return {row_labels(self._rows.labels[at]): at for at in selection.positions}
+        positions = select(self._rows, name, record, self._engine).positions
+        single = {row_labels(self._rows.labels[at]): at for at in positions}
+        if len(single) < len(positions):
+            raise RefusedError(f"{name} has two rows with the same labels")
+        return single
 
     def _buckets(self, family: str, record: Record) -> dict[Labels, list[tuple[float, int]]]:
         name = f"{family}_bucket"
-        by_row: dict[Labels, list[tuple[float, int]]] = {}
+        # rows of one family write their labels in one order, so most of them meet under the unsorted labels already
+        unsorted: dict[Labels, list[tuple[float, int]]] = {}
         for at in self._select(name, record):
             labels = self._rows.labels[at]
-            try:
-                edge = parse_number(labels.get("le", "").encode())
-            except LineError:
-                raise RefusedError(f"a row of {name} has no number in the label le") from None
-            by_row.setdefault(row_labels(labels, ("le",)), []).append((edge, at))
-        for row in by_row.values():
-            row.sort()
-            found = [edge for edge, _ in row]
-            if len(set(found)) < len(found) or any(map(math.isnan, found)):
+            row = tuple([item for item in labels.items() if item[0] != "le"])
+            unsorted.setdefault(row, []).append((self._edge(name, labels.get("le", "")), at))
+        by_row: dict[Labels, list[tuple[float, int]]] = {}
+        for row, found in unsorted.items():
+            by_row.setdefault(tuple(sorted(row)), []).extend(found)
+        for buckets in by_row.values():
+            buckets.sort()
+            edges = [edge for edge, _ in buckets]
+            if len(set(edges)) < len(edges):
                 raise RefusedError(f"{name} has two rows with the same edge")
-            if found[-1] != math.inf or len(found) < 2:
+            if edges[-1] != math.inf or len(edges) < 2:
                 raise RefusedError(f'{name} has no le="+Inf" row above another')
         return by_row
+
+    def _edge(self, name: str, text: str) -> float:
+        edge = self._edges.get(text)
+        if edge is None:
+            try:
+                edge = parse_number(text.encode())
+            except LineError:
+                edge = math.nan
+            if math.isnan(edge):
+                raise RefusedError(f"a row of {name} has no number in the label le")
+            self._edges[text] = edge
+        return edge
 
     def _combination(self, signal: str, way: Combination) -> _CombinationPlan:
         facts = self._catalogue.signals[signal]

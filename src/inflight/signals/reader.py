@@ -123,15 +123,15 @@ def read_page(catalogue: Catalogue, page: Page, body: bytes, engine: str | None 
     chosen = find_engine(catalogue, engine) or detect(catalogue, body)
     if chosen is None:
         return PageReading(None, {}, prefixes=prefixes_on(body))
-    rows = Rows([], [], [], {})
-    for sample in page.samples:
-        if sample.name.encode() in chosen.wanted:
-            rows.names.append(sample.name)
-            rows.labels.append(sample.labels)
-            rows.values.append(sample.value)
-            time = sample.timestamp_seconds
-            if time is not None and (rows.sampled_at is None or time < rows.sampled_at):
-                rows.sampled_at = time
+    wanted = [sample for sample in page.samples if sample.name.encode() in chosen.wanted]
+    times = [sample.timestamp_seconds for sample in wanted if sample.timestamp_seconds is not None]
+    rows = Rows(
+        names=[sample.name for sample in wanted],
+        labels=[sample.labels for sample in wanted],
+        values=[sample.value for sample in wanted],
+        broken={},
+        sampled_at=min(times, default=None),
+    )
     for problem in page.problems:
         if problem.name is not None and problem.name.encode() in chosen.wanted:
             rows.broken.setdefault(problem.name, f"line {problem.line}: {problem.problem}")

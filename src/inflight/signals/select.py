@@ -3,6 +3,8 @@
 All of it depends on names and labels only, so it is done once per layout of a page, not once per scrape.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from inflight.signals.catalogue.records import Dedupe, Engine, LabelRule, Record
@@ -12,9 +14,9 @@ from inflight.signals.readings import Labels
 class Rows(msgspec.Struct):
     """The samples of a page that some record wants, in the page's order, side by side."""
 
-    names: list[str]
-    labels: list[dict[str, str]]
-    values: list[float]
+    names: Sequence[str]
+    labels: Sequence[dict[str, str]]
+    values: Sequence[float]
     broken: dict[str, str]
     """Series with a line that cannot be read: they have no value, and why."""
     sampled_at: float | None = None
@@ -23,7 +25,11 @@ class Rows(msgspec.Struct):
     def index(self) -> None:
         by_name: dict[str, list[int]] = {}
         for position, name in enumerate(self.names):
-            by_name.setdefault(name, []).append(position)
+            found = by_name.get(name)
+            if found is None:
+                by_name[name] = [position]
+            else:
+                found.append(position)
         self.by_name = by_name
 
 
@@ -43,7 +49,9 @@ def select(rows: Rows, series: str, record: Record, engine: Engine) -> Selection
     if not found:
         return Selection([], f"{series} is not on the page", absent=True)
     labels = rows.labels
-    kept = [at for at in found if all(rule.fits(labels[at]) for rule in record.match)]
+    kept = found
+    for rule in record.match:
+        kept = [at for at in kept if rule.fits(labels[at])]
     if not kept:
         rules = ", ".join(str(rule) for rule in record.match)
         return Selection([], f"{series} has no row with {rules}", absent=True)
@@ -63,18 +71,19 @@ def select(rows: Rows, series: str, record: Record, engine: Engine) -> Selection
             return Selection([], f"every row of {series} is of one priority; the row of all is missing")
     if engine.dedupe is not None and len(kept) > 1:
         kept = _lowest(kept, labels, engine.dedupe)
-    seen = {frozenset(labels[at].items()) for at in kept}
-    if len(seen) < len(kept):
-        return Selection([], f"{series} has two rows with the same labels")
     return Selection(kept)
 
 
 def row_labels(labels: dict[str, str], without: tuple[str, ...] = ()) -> Labels:
     """A row's identity."""
-    return tuple(sorted(item for item in labels.items() if item[0] not in without))
+    if not without:
+        return tuple(sorted(labels.items()))
+    return tuple(sorted([item for item in labels.items() if item[0] not in without]))
 
 
-def groups(positions: list[int], labels: list[dict[str, str]], drop: tuple[str, ...]) -> dict[Labels, list[int]]:
+def groups(
+    positions: Sequence[int], labels: Sequence[dict[str, str]], drop: tuple[str, ...]
+) -> dict[Labels, list[int]]:
     """Rows that differ in the `drop` labels only, together."""
     together: dict[Labels, list[int]] = {}
     for at in positions:
@@ -82,11 +91,19 @@ def groups(positions: list[int], labels: list[dict[str, str]], drop: tuple[str, 
     return together
 
 
+def has_twins(together: dict[Labels, list[int]], labels: Sequence[dict[str, str]]) -> bool:
+    """Whether two rows have the very same labels, which no page may have."""
+    for group in together.values():
+        if len(group) > 1 and len({row_labels(labels[at]) for at in group}) < len(group):
+            return True
+    return False
+
+
 def _carries(rule: LabelRule, labels: dict[str, str]) -> bool:
     return rule.label in labels and rule.fits(labels)
 
 
-def _lowest(positions: list[int], labels: list[dict[str, str]], dedupe: Dedupe) -> list[int]:
+def _lowest(positions: list[int], labels: Sequence[dict[str, str]], dedupe: Dedupe) -> list[int]:
     """Of each group the rows with the lowest number in the label; rows without that label stay."""
     lowest: dict[tuple[str | None, ...], tuple[int, int | str]] = {}
     for at in positions:

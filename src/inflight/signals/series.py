@@ -182,9 +182,9 @@ def began_anew(earlier: PageReading, later: PageReading) -> str:
     started, started_before = later.started_at, earlier.started_at
     if started is not None and started_before is not None and abs(started - started_before) > _START_JITTER_SECONDS:
         return "its process has another start time"
+    before = earlier.signals
     for signal, here in later.signals.items():
-        there = earlier.signals.get(signal)
-        if there is not None and _fell(there, here):
+        if type(here) is not Gauge and (there := before.get(signal)) is not None and _fell(there, here):
             return f"the counters of {signal} began anew"
     return ""
 
@@ -202,12 +202,12 @@ def _fell(earlier: Reading, later: Reading) -> bool:
 def _column_fell(
     earlier: Counter | Histogram, before: tuple[float, ...], later: Counter | Histogram, now: tuple[float, ...]
 ) -> bool:
-    if earlier.source.series != later.source.series:
+    if earlier.source is not later.source and earlier.source.series != later.source.series:
         return True
-    if earlier.rows != later.rows:
+    if earlier.rows is not later.rows and earlier.rows != later.rows:
         totals = dict(zip(later.rows, now, strict=True))
         return any(totals.get(row, -1.0) < value for row, value in zip(earlier.rows, before, strict=True))
-    if any(map(lt, now, before)):
+    if now != before and any(map(lt, now, before)):
         return True
     return later.created != earlier.created and any(
         here != there and here == here and there == there  # noqa: PLR0124 (NaN: the page does not say)

@@ -25,7 +25,7 @@ class Layout:
         unwanted = [index for index, end in enumerate(scan.ends) if end and index not in wanted]
         self._fixed_lines = _picker(fixed)
         self._fixed = _pick(self._fixed_lines, lines)
-        self._sample_lines = _picker(unwanted + scan.lines)
+        self._sample_lines = _picker([*unwanted, *scan.lines])
         shared: dict[bytes, bytes] = {}
         names = [lines[index][: scan.ends[index]] for index in unwanted]
         self._heads = [shared.setdefault(name, name) for name in names]

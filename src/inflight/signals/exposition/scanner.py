@@ -22,16 +22,16 @@ _numbers = msgspec.json.Decoder(list[float])
 class Scan(msgspec.Struct):
     """The wanted samples of a page, side by side in its order, and where in the page they stand."""
 
-    names: list[str]
-    labels: list[dict[str, str]]
-    values: list[float]
+    names: Sequence[str]
+    labels: Sequence[dict[str, str]]
+    values: Sequence[float]
     broken: dict[str, str]
     """Series with a line that cannot be read, and which."""
-    lines: list[int]
+    lines: Sequence[int]
     """Index of each sample's line, from 0."""
-    starts: list[int]
+    starts: Sequence[int]
     """Offset of each sample's value in its line."""
-    ends: list[int]
+    ends: Sequence[int]
     """For each line of the page: how many bytes of it tell what it is. 0: all of them."""
     sampled_at: float | None = None
 
@@ -77,14 +77,15 @@ class _Scanner:
     def __init__(self, wanted: Mapping[bytes, str], open_metrics: bool) -> None:
         self._wanted = wanted
         self._open_metrics = open_metrics
-        self._scan = Scan([], [], [], {}, [], [], [])
-        self._tails: list[bytes] = []
-        self._broken_lines: dict[str, int] = {}
+        # name, labels, line, start of the value, the text from there on
+        self._found: list[tuple[str, dict[str, str], int, int, bytes]] = []
+        self._ends: list[int] = []
+        self._broken: dict[str, tuple[int, str]] = {}
         self._blocks: dict[bytes, dict[str, str]] = {}
         self._pieces: dict[str, str] = {}
 
     def plain(self, lines: Sequence[bytes]) -> None:
-        wanted, blocks, ends = self._wanted, self._blocks, self._scan.ends
+        wanted, blocks, ends, found = self._wanted, self._blocks, self._ends, self._found
         for index, (name, brace, rest) in enumerate(map(bytes.partition, lines, repeat(b"{"))):
             if brace and name in wanted:
                 block, end, tail = rest.partition(b'"} ')
@@ -94,7 +95,9 @@ class _Scanner:
                 if labels is None or not end:
                     self.odd(index, lines[index])
                 else:
-                    self._keep(index, wanted[name], labels, len(name) + len(block) + 4, tail)
+                    start = len(name) + len(block) + 4
+                    found.append((wanted[name], labels, index, start, tail))
+                    ends.append(start)
             elif name[:1] == b"#":
                 ends.append(0)
             elif brace:
@@ -108,7 +111,8 @@ class _Scanner:
                 if name not in wanted and name:
                     ends.append(len(name) + 1 if blank else 0)
                 elif name and tail[:1] != b" ":
-                    self._keep(index, wanted[name], {}, len(name) + 1, tail)
+                    found.append((wanted[name], {}, index, len(name) + 1, tail))
+                    ends.append(len(name) + 1)
                 else:
                     self.odd(index, lines[index])
 
@@ -116,65 +120,53 @@ class _Scanner:
         """A line for the grammar."""
         start = line.lstrip(b" \t")
         if not start or start.startswith(b"#"):
-            self._scan.ends.append(0)
+            self._ends.append(0)
             return
         try:
             parsed = parse_line(line, self._open_metrics)
         except LineError as error:
-            self._scan.ends.append(0)
+            self._ends.append(0)
             if error.name is not None and error.name.encode() in self._wanted:
                 self._mark(error.name, index, error)
             return
         if parsed.name.encode() in self._wanted:
-            self._keep(index, parsed.name, parsed.labels, parsed.value_start, line[parsed.value_start :])
-        else:
-            self._scan.ends.append(parsed.value_start)
+            tail = line[parsed.value_start :]
+            self._found.append((parsed.name, parsed.labels, index, parsed.value_start, tail))
+        self._ends.append(parsed.value_start)
 
     def result(self, plain: bool) -> Scan:
-        found = self._scan
-        try:
-            found.values, found.sampled_at = read_values(self._tails, plain, self._open_metrics)
-        except LineError:
-            self._values_one_by_one()
-        return found
-
-    def _keep(self, index: int, name: str, labels: dict[str, str], start: int, tail: bytes) -> None:
-        if len(self._tails) >= MAX_WANTED:
+        if len(self._found) > MAX_WANTED:
             raise PageError(f"the page has more than {MAX_WANTED} samples of the catalogue")
-        found = self._scan
-        found.names.append(name)
-        found.labels.append(labels)
-        found.lines.append(index)
-        found.starts.append(start)
-        found.ends.append(start)
-        self._tails.append(tail)
+        try:
+            values, sampled_at = read_values([row[-1] for row in self._found], plain, self._open_metrics)
+        except LineError:
+            values, sampled_at = self._values_one_by_one()
+        names, labels, lines, starts, _ = zip(*self._found, strict=True) if self._found else ((), (), (), (), ())
+        broken = {name: f"line {index + 1}: {problem}" for name, (index, problem) in self._broken.items()}
+        return Scan(names, labels, values, broken, lines, starts, self._ends, sampled_at)
 
     def _mark(self, name: str, index: int, error: LineError) -> None:
         """Marks a series as broken by the first of its lines that cannot be read."""
-        if index < self._broken_lines.get(name, index + 1):
-            self._broken_lines[name] = index
-            self._scan.broken[name] = f"line {index + 1}: {error}"
+        if name not in self._broken or index < self._broken[name][0]:
+            self._broken[name] = index, str(error)
 
-    def _values_one_by_one(self) -> None:
+    def _values_one_by_one(self) -> tuple[list[float], float | None]:
         """A sample without a readable value is taken out, and its series is broken."""
-        found = self._scan
-        keep: list[int] = []
+        keep: list[tuple[str, dict[str, str], int, int, bytes]] = []
         values: list[float] = []
-        for at, tail in enumerate(self._tails):
+        oldest: float | None = None
+        for row in self._found:
             try:
-                value, timestamp, _ = parse_tail(tail, self._open_metrics)
+                value, timestamp, _ = parse_tail(row[-1], self._open_metrics)
             except LineError as error:
-                self._mark(found.names[at], found.lines[at], error)
+                self._mark(row[0], row[2], error)
                 continue
-            keep.append(at)
+            keep.append(row)
             values.append(value)
-            if timestamp is not None and (found.sampled_at is None or timestamp < found.sampled_at):
-                found.sampled_at = timestamp
-        found.values = values
-        found.names = [found.names[at] for at in keep]
-        found.labels = [found.labels[at] for at in keep]
-        found.lines = [found.lines[at] for at in keep]
-        found.starts = [found.starts[at] for at in keep]
+            if timestamp is not None and (oldest is None or timestamp < oldest):
+                oldest = timestamp
+        self._found = keep
+        return values, oldest
 
     def _simple_labels(self, block: bytes) -> dict[str, str] | None:
         """Labels written the usual way, `a="b",c="d` without the last quote; None where they are not.
