@@ -20,6 +20,7 @@ RUNNING_ALONE_SHARE = 0.7
 """Target of the policy on running requests alone, as a share of the batch limit (docs/lab.md)."""
 
 Row = tuple[Policy, str]  # what is simulated, and what the table calls it
+Simulated = tuple["asyncio.Future[PolicyResult]", str]
 
 
 def standing(settings: LabSettings) -> list[Row]:
@@ -61,15 +62,15 @@ class Beside:
         context = multiprocessing.get_context("spawn")
         self._pool: Pool = context.Pool(processes, initializer=_quiet_worker)
 
-    async def run(self, rows: Sequence[Row]) -> list[tuple[PolicyResult, str]]:
-        """The results in the order of the rows."""
-        return list(await asyncio.gather(*(self._one(policy, text) for policy, text in rows)))
+    def start(self, rows: Sequence[Row]) -> "list[Simulated]":
+        """Queues the rows, first come first served."""
+        return [(self._submit(policy), text) for policy, text in rows]
 
     def close(self) -> None:
         self._pool.terminate()
         self._pool.join()
 
-    async def _one(self, policy: Policy, text: str) -> tuple[PolicyResult, str]:
+    def _submit(self, policy: Policy) -> "asyncio.Future[PolicyResult]":
         loop = asyncio.get_running_loop()
         future: asyncio.Future[PolicyResult] = loop.create_future()
 
@@ -80,7 +81,7 @@ class Beside:
             loop.call_soon_threadsafe(_settle, future, None, error)
 
         self._pool.apply_async(simulate, (self._settings, policy), callback=done, error_callback=failed)
-        return await future, text
+        return future
 
 
 def simulate(settings: LabSettings, policy: Policy) -> PolicyResult:

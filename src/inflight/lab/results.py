@@ -116,7 +116,12 @@ def column_names() -> tuple[str, ...]:
 
 
 def _percent(ratio: float) -> str:
-    return f"{100 * ratio:.1f} %"
+    """One decimal, and more where that would make a miss look like none."""
+    for decimals in (1, 2, 3):
+        text = f"{100 * ratio:.{decimals}f}"
+        if ratio == 1 or float(text) < 100:
+            return f"{text} %"
+    return "99.999 %"
 
 
 def _seconds(value: float | None) -> str:

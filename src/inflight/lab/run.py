@@ -1,7 +1,6 @@
 """`inflight lab` as a function: page, live fleets, other policies beside, results, report; Ctrl-C at any moment."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -13,7 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from inflight.lab.beside import Beside, fixed, standing
+from inflight.lab.beside import Beside, Simulated, fixed, standing
 from inflight.lab.live import LiveResult, LiveRun, run_live
 from inflight.lab.page import serve_page
 from inflight.lab.report import render_report
@@ -26,6 +25,8 @@ from inflight.sim.score import PolicyResult
 
 WRAP_UP_SECONDS = 25.0
 """Wall time kept back from the limit: the last requests, the fixed fleets, the report."""
+REPORT_SECONDS = 3.0
+"""The part of it that the report may take."""
 
 
 class LabOutcome(msgspec.Struct, frozen=True):
@@ -64,16 +65,19 @@ async def run_lab(
     beside = Beside(settings, processes=1)
     try:
         async with _page(story, page, announce):
-            others = asyncio.create_task(beside.run(standing(settings)))
-            try:
-                live_seconds = max(1.0, settings.wall_limit_seconds - WRAP_UP_SECONDS)
-                live = await run_live(settings, story, stop, wall_seconds=live_seconds, progress=progress)
-                story.phase("simulating the fixed fleets")
-                rows = await _all_rows(settings, live, beside, others, stop)
-            finally:
-                others.cancel()
-                await asyncio.gather(others, return_exceptions=True)
-            outcome = _outcome(settings, live, rows, report, time.monotonic() - begun)
+            simulated = beside.start(standing(settings))
+            live_seconds = max(1.0, settings.wall_limit_seconds - WRAP_UP_SECONDS)
+            live = await run_live(settings, story, stop, wall_seconds=live_seconds, progress=progress)
+            story.phase("simulating the fixed fleets")
+            in_flight = next(result for result in live.policies if result.name == "in-flight")
+            simulated += beside.start(fixed(settings, in_flight.replicas_mean))
+            left_seconds = settings.wall_limit_seconds - (time.monotonic() - begun) - REPORT_SECONDS
+            await _wait_for(simulated, stop, max(0.0, left_seconds))
+            rows = [row(result, label(result.name, settings), "live") for result in live.policies]
+            rows += [row(future.result(), text, "simulated") for future, text in simulated if future.done()]
+            left_out = [text for future, text in simulated if not future.done()]
+            outcome = _outcome(settings, live, rows, left_out, report)
+            outcome.run["wall_seconds"] = round(time.monotonic() - begun, 1)
             _write_report(outcome, story, settings)
             story.finish(_page_results(outcome))
             return outcome
@@ -91,37 +95,12 @@ async def _page(story: Story, page: PageSettings, announce: Callable[[str], None
         yield
 
 
-async def _all_rows(
-    settings: LabSettings,
-    live: LiveResult,
-    beside: Beside,
-    others: "asyncio.Task[list[tuple[PolicyResult, str]]]",
-    stop: asyncio.Event,
-) -> list[PolicyRow]:
-    """The live rows, then the simulated ones; those only if nobody has asked to stop."""
-    rows = [row(result, label(result.name, settings), "live") for result in live.policies]
-    simulated = asyncio.create_task(_simulated(settings, live, beside, others))
+async def _wait_for(simulated: list[Simulated], stop: asyncio.Event, seconds: float) -> None:
+    """Until all are there, the time is over, or somebody has asked to stop."""
+    waiting = asyncio.gather(*(future for future, _ in simulated), return_exceptions=True)
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait((simulated, stopping), return_when=asyncio.FIRST_COMPLETED)
-    for task in (simulated, stopping):
-        if not task.done():
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-    if simulated.cancelled():
-        return rows
-    return rows + [row(result, text, "simulated") for result, text in simulated.result()]
-
-
-async def _simulated(
-    settings: LabSettings,
-    live: LiveResult,
-    beside: Beside,
-    others: "asyncio.Task[list[tuple[PolicyResult, str]]]",
-) -> list[tuple[PolicyResult, str]]:
-    in_flight = next(result for result in live.policies if result.name == "in-flight")
-    beside_mean = await beside.run(fixed(settings, in_flight.replicas_mean))
-    return [*await others, *beside_mean]
+    await asyncio.wait((waiting, stopping), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
 
 
 def row(result: PolicyResult, text: str, source: str) -> PolicyRow:
@@ -144,7 +123,7 @@ def row(result: PolicyResult, text: str, source: str) -> PolicyRow:
 
 
 def _outcome(
-    settings: LabSettings, live: LiveResult, rows: list[PolicyRow], report: Path, wall_seconds: float
+    settings: LabSettings, live: LiveResult, rows: list[PolicyRow], left_out: list[str], report: Path
 ) -> LabOutcome:
     remarks = []
     if live.slowed:
@@ -159,8 +138,9 @@ def _outcome(
             f"The horizon was shortened to {live.horizon_seconds:.0f} s of {live.planned_seconds:.0f} s of model time, "
             f"to end within {settings.wall_limit_seconds:.0f} s; the simulated rows cover all of it."
         )
-    if all(one.source == "live" for one in rows):
-        remarks.append("The simulated rows were left out, because the run was stopped.")
+    if left_out:
+        why = "the run was stopped" if live.interrupted else "the time was over"
+        remarks.append(f"Not simulated, because {why}: {'; '.join(left_out)}.")
     undecided = sum(result.undecided for result in live.policies)
     if undecided:
         remarks.append(f"{undecided} requests were under way at the end and count neither as met nor as missed.")
@@ -169,7 +149,6 @@ def _outcome(
         "planned_seconds": live.planned_seconds,
         "speed": live.speed,
         "clock_slip": round(live.slip, 6),
-        "wall_seconds": round(wall_seconds, 1),
         "interrupted": live.interrupted,
         "seed": settings.seed,
         "ramp": str(settings.ramp),

@@ -6,7 +6,6 @@ port is closed and the pod no longer listed.
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -26,20 +25,16 @@ class _Listening:
 
     def __init__(self, pod: FleetPod, page: Callable[[], bytes]) -> None:
         self.pod = pod
-        self._held: socket.socket | None = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._held.bind((_HOST, 0))
-        self.port: int = self._held.getsockname()[1]
         self._endpoint = MetricsEndpoint(page, _HOST)
+        self.url = self._endpoint.hold() + "/metrics"
+        self._serves = False
 
     async def serve(self) -> None:
-        if self._held is not None:
-            self._held.close()
-            self._held = None
-            await self._endpoint.start(self.port)
+        if not self._serves:
+            self._serves = True
+            await self._endpoint.start()
 
     async def close(self) -> None:
-        if self._held is not None:
-            self._held.close()
         await self._endpoint.stop()
 
 
@@ -104,7 +99,7 @@ class Wire:
             namespace=template.namespace,
             name=listening.pod.name,
             labels=dict(template.labels),
-            url=f"http://{_HOST}:{listening.port}/metrics",
+            url=listening.url,
             uid=listening.pod.uid,
         )
 

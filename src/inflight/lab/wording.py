@@ -12,8 +12,8 @@ def page_setup(settings: LabSettings) -> dict[str, Any]:
         "title": "Inflight lab: the same requests, two autoscalers",
         "lead": (
             f"Two fleets of emulated vLLM servers ({settings.engine.model} on {settings.engine.gpu}) get the same "
-            f"requests. Their HorizontalPodAutoscalers differ in `metrics` only. A request is within the SLO if its "
-            f"first token comes within {settings.slo.ttft_seconds:g} s and its tokens follow within "
+            f"requests. Their HorizontalPodAutoscalers differ in their metrics only. A request is within the SLO if "
+            f"its first token comes within {settings.slo.ttft_seconds:g} s and its tokens follow within "
             f"{settings.slo.mean_itl_seconds * 1000:.0f} ms on average; all requests that arrive count."
         ),
         "slo": {"ttft_seconds": settings.slo.ttft_seconds, "itl_seconds": settings.slo.mean_itl_seconds},

@@ -16,10 +16,12 @@
     return node;
   }
   const clock = (seconds) => {
-    const whole = Math.max(0, Math.round(seconds));
+    const whole = Math.max(0, Math.floor(seconds + 0.01));
     return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
   };
   const percent = (ratio, digits = 1) => (ratio == null ? "–" : `${(100 * ratio).toFixed(digits)} %`);
+  // A share that is not quite all must not look like all.
+  const share = (ratio) => percent(ratio, ratio < 1 && ratio >= 0.9995 ? 2 : 1);
   const seconds = (value) => (value == null ? "–" : value < 10 ? `${value.toFixed(2)} s` : `${value.toFixed(1)} s`);
   const count = (value) => (value == null ? "–" : Math.round(value).toLocaleString("en"));
 
@@ -39,7 +41,8 @@
       fleets.append(
         element("section", { class: `card ${name}`, "aria-label": policy.label },
           element("h2", {}, policy.label), element("p", { class: "lead" }, policy.metric),
-          parts.figures[name], parts.pods[name]));
+          ...(setup.report ? [] : [parts.figures[name], parts.pods[name],
+          element("p", { class: "key" }, `One tile a replica: requests running, and bars of its ${setup.batch_limit} seats (running, waiting) and of its KV cache.`)])));
     }
     parts.plots = element("div", { class: "plots" });
     const lists = element("div", { class: "two below" });
@@ -67,7 +70,7 @@
     { title: "Replicas", about: "Solid: ready. Dashed: asked for by the HPA.",
       series: both("ready").concat(both("replicas").map((one) => ({ ...one, name: `${one.name}, asked`, dash: [5, 4] }))), step: true },
     { title: "Requests waiting", about: "Accepted and not yet running: the queue that users feel.", series: both("waiting") },
-    { title: "Time to first token, p95", about: "Of the requests that ended in the last 60 s; a client without a first token gives up after 60 s.", series: both("ttft_p95"), limit: "ttft" },
+    { title: "Time to first token, p95", about: "Of the requests that ended in the last 60 s; a client without a first token gives up after 60 s.", series: both("ttft_p95"), limit: true },
     { title: "Requests running", about: "Summed over the fleet.", series: both("running") },
     { title: "KV cache in use", about: "Mean over the ready replicas.", series: both("kv"), ratio: true },
   ];
@@ -91,6 +94,7 @@
       drawPlots();
     });
   }
+  const decade = (value) => (Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-6 ? `${+value.toFixed(2)} s` : "");
   function dataOf(plan) {
     const columns = state.columns || { t: [] };
     const data = [columns.t];
@@ -105,9 +109,10 @@
       const form = (value) => value == null ? "–" : plot.plan.ratio ? percent(value, 0) : value >= 100 ? count(value) : String(+value.toFixed(2));
       plot.chart = new uPlot({
         width: plot.holder.clientWidth || 400, height: 190,
-        scales: { x: { time: false, range: () => [0, state.setup.horizon_seconds] }, y: { range: (chart, low, high) => [0, ceiling(plot.plan, high)] } },
+        scales: { x: { time: false, range: () => [0, state.setup.horizon_seconds] }, y: plot.plan.limit ? { distr: 3, range: () => [0.05, 100] } : { range: (chart, low, high) => [0, ceiling(plot.plan, high)] } },
         axes: [{ ...axis, values: (chart, ticks) => ticks.map(clock), space: 60, incrs: [60, 120, 300, 600, 1200, 3600, 7200] },
-               { ...axis, size: 48, values: (chart, ticks) => ticks.map((tick) => plot.plan.ratio ? percent(tick, 0) : String(+tick.toFixed(2))) }],
+               { ...axis, size: 54, incrs: plot.plan.limit ? undefined : plot.plan.step ? [1, 2, 4, 8, 16, 32, 64] : undefined,
+                 values: (chart, ticks) => ticks.map((tick) => tick == null ? "" : plot.plan.ratio ? percent(tick, 0) : plot.plan.limit ? decade(tick) : tick.toLocaleString("en")) }],
         series: [{ label: "time", value: (chart, value) => value == null ? "–" : clock(value) }].concat(plot.plan.series.map((series) => ({
           label: series.name, stroke: css(series.colour), width: series.dash ? 1.2 : 2, dash: series.dash, points: { show: false },
           paths: plot.plan.step ? uPlot.paths.stepped({ align: 1 }) : undefined, value: (chart, value) => form(value) }))),
@@ -118,7 +123,6 @@
   }
   function ceiling(plan, high) {
     if (plan.ratio) return 1;
-    if (plan.limit) return Math.max(state.setup.slo.ttft_seconds * 2, (high || 0) * 1.08);
     return Math.max(plan.step ? state.setup.max_replicas : 1, (high || 0) * 1.08);
   }
   function rescale(plot) { plot.chart.batch(() => { plot.chart.setScale("x", { min: 0, max: state.setup.horizon_seconds }); }); plot.chart.redraw(); }
@@ -128,8 +132,8 @@
     ctx.save();
     ctx.strokeStyle = css("--good"); ctx.setLineDash([4, 4]); ctx.lineWidth = 1.5;
     ctx.beginPath(); ctx.moveTo(bbox.left, y); ctx.lineTo(bbox.left + bbox.width, y); ctx.stroke();
-    ctx.fillStyle = css("--good"); ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-    ctx.fillText("SLO", bbox.left + 6, y - 5);
+    ctx.textAlign = "left"; ctx.textBaseline = "bottom"; ctx.fillStyle = css("--good"); ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+    ctx.fillText(`SLO ${state.setup.slo.ttft_seconds} s`, bbox.left + 6 * devicePixelRatio, y - 2);
     ctx.restore();
   }
 
@@ -168,7 +172,7 @@
       for (const name of POLICIES) {
         const fleet = now.policies[name];
         parts.figures[name].replaceChildren(
-          figure("within the SLO so far", percent(fleet.slo), fleet.slo == null ? "" : fleet.slo >= 0.95 ? "good" : "bad"),
+          figure("within the SLO so far", share(fleet.slo), fleet.slo == null ? "" : fleet.slo >= 0.95 ? "good" : "bad"),
           figure("waiting now", count(fleet.waiting), fleet.waiting > 20 ? "bad" : ""),
           figure("TTFT p95, last 60 s", seconds(fleet.ttft_p95), fleet.ttft_p95 > setup.slo.ttft_seconds ? "bad" : ""),
           figure(`replica-hours (${fleet.ready} ready of ${fleet.replicas} asked)`, fleet.replica_hours.toFixed(2)));
@@ -190,7 +194,7 @@
     }
   }
   const COLUMNS = [
-    ["within SLO", (p) => percent(p.slo_attainment)], ["TTFT p50", (p) => seconds(p.ttft_seconds.p50)], ["p95", (p) => seconds(p.ttft_seconds.p95)],
+    ["within SLO", (p) => share(p.slo_attainment)], ["TTFT p50", (p) => seconds(p.ttft_seconds.p50)], ["p95", (p) => seconds(p.ttft_seconds.p95)],
     ["p99", (p) => seconds(p.ttft_seconds.p99)], ["ITL p95", (p) => p.itl_seconds.p95 == null ? "–" : `${(1000 * p.itl_seconds.p95).toFixed(0)} ms`],
     ["longest queue", (p) => count(p.longest_queue)], ["replicas mean", (p) => p.replicas.mean.toFixed(2)], ["peak", (p) => String(p.replicas.peak)],
     ["replica-hours", (p) => p.replica_hours.toFixed(2)], ["first decision", (p) => p.first_decision_seconds == null ? "–" : `${p.first_decision_seconds.toFixed(0)} s`],
