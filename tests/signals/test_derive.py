@@ -69,11 +69,13 @@ class TestCounters:
         assert value(tokens(70), GAUGES, "generation_tokens_rate") == 7.0
 
     def test_a_counter_not_on_the_page_before_its_first_event_is_zero_where_that_is_known(self) -> None:
-        base = "sglang:num_running_reqs 1\nsglang:num_queue_reqs 0\n"
+        old = "sglang:num_running_reqs 1\nsglang:num_queue_reqs 0\n"
+        base = old + "sglang:max_total_num_tokens 1000\n"
         retracted = base + "sglang:num_retracted_requests_total 30\n"
         assert value(base, base, "preemptions_rate") == 0.0
         assert value(retracted, base, "preemptions_rate") == 3.0
         assert "is gone" in reason(base, retracted, "preemptions_rate")
+        assert "is not on the page" in reason(old, old, "preemptions_rate")
 
     def test_a_counter_that_the_page_merely_lacks_is_not_zero(self) -> None:
         assert "is not on the page" in reason(GAUGES, GAUGES, "generation_tokens_rate")
@@ -224,6 +226,29 @@ def test_the_work_can_be_limited_to_some_names() -> None:
     assert set(some) < set(everything)
     for signal in ("in_flight", "ttft_p50"):
         assert some[signal] == everything[signal]
+    assert derive(later, earlier, 10.0, only=("no_such_signal", "arrival_rate_p95")) == {}
+
+
+def test_asked_for_a_quantile_of_what_has_none_the_reason_is_that_of_the_signal() -> None:
+    page = PageReader(shipped()).read(b"llamacpp:requests_processing 1\nllamacpp:requests_deferred 0\n")
+    found = derive(page, page, 10.0, only=("ttft_p95", "running_p95"))
+    ttft, running = found["ttft_p95"], found["running_p95"]
+    assert isinstance(ttft, Missing)
+    assert isinstance(running, Missing)
+    assert ttft.reason == "no histograms"
+    assert "no distribution" in running.reason
+
+
+def test_the_mean_of_what_is_a_mean_already_is_itself() -> None:
+    later = GAUGES + "vllm:request_queue_time_seconds_sum 30\nvllm:request_queue_time_seconds_count 10\n"
+    earlier = GAUGES + "vllm:request_queue_time_seconds_sum 0\nvllm:request_queue_time_seconds_count 0\n"
+    reader = PageReader(shipped())
+    pair = reader.read(later.encode()), reader.read(earlier.encode())
+    found = derive(*pair, 10.0, only=("queue_time_mean", "queue_time_p95"))
+    mean, p95 = found["queue_time_mean"], found["queue_time_p95"]
+    assert isinstance(mean, SignalValue)
+    assert (mean.signal, mean.value) == ("queue_time_mean", 3.0)
+    assert isinstance(p95, Missing)
 
 
 def test_totals_are_what_one_page_can_say() -> None:

@@ -5,8 +5,10 @@ quantile, mean or ratio: nothing is not zero.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TypeVar
+
+import msgspec
 
 from inflight.signals.catalogue.records import QUANTILES
 from inflight.signals.increases import Pair, UnusableError, bucket_increases, counter_increases, observed
@@ -24,6 +26,7 @@ from inflight.signals.readings import (
 )
 
 _PARTS = tuple(percent / 100 for percent in QUANTILES)
+_PART_NAMES = frozenset({*(f"p{percent}" for percent in QUANTILES), "mean"})
 _MAIN = QUANTILES.index(95)
 R = TypeVar("R", Counter, Ratio, Histogram)
 
@@ -38,19 +41,46 @@ def derive(
 
     A histogram signal `x` also gives `x_p50`, `x_p95`, `x_p99` and `x_mean`; `x` itself is the 95th percentile, or the
     mean where the catalogue says so. `arrival_rate` and `demand_concurrency` are made of the others. `only` limits the
-    work to what these names need; more may come back.
+    work to what these names need; more may come back, and a name that no signal of the page has does not.
     """
     pair = Pair(later, earlier, elapsed_seconds)
-    wanted = None if only is None else frozenset(only)
     values: dict[str, SignalValue | Missing] = {}
+    if only is not None:
+        for name in only:
+            if name not in values:
+                _derive_one(name, pair, values)
+        return values
     for signal, reading in later.signals.items():
-        if wanted is None or not wanted.isdisjoint(names_of(signal, reading)):
-            values.update(_values(signal, reading, pair))
+        values.update(_values(signal, reading, pair))
     if later.engine is not None:
-        for name, compute in (("arrival_rate", _arrival_rate), ("demand_concurrency", _demand)):
-            if wanted is None or name in wanted:
-                values[name] = compute(pair)
+        for name, compute in _COMPUTED.items():
+            values[name] = compute(pair)
     return values
+
+
+def _derive_one(name: str, pair: Pair, values: dict[str, SignalValue | Missing]) -> None:
+    signals = pair.later.signals
+    if name in signals:
+        values.update(_values(name, signals[name], pair))
+    elif name in _COMPUTED and pair.later.engine is not None:
+        values[name] = _COMPUTED[name](pair)
+    else:
+        base, _, part = name.rpartition("_")
+        reading = signals.get(base)
+        if reading is None or part not in _PART_NAMES:
+            return
+        values.update(_values(base, reading, pair))
+        if name not in values:
+            values[name] = _part_of(values[base], name, part, reading)
+
+
+def _part_of(whole: SignalValue | Missing, name: str, part: str, reading: Reading) -> SignalValue | Missing:
+    """A quantile or the mean of a signal that has no distribution on this page."""
+    if isinstance(whole, Missing):
+        return Missing(name, whole.reason, whole.absent)
+    if part == "mean" and isinstance(reading, Histogram | Ratio):
+        return msgspec.structs.replace(whole, signal=name)
+    return Missing(name, f"of {whole.signal} the page has one number only, no distribution", absent=True)
 
 
 def totals(reading: PageReading) -> dict[str, SignalValue]:
@@ -64,13 +94,6 @@ def totals(reading: PageReading) -> dict[str, SignalValue]:
             values = _values(signal, found, pair).items()
             result.update({name: value for name, value in values if isinstance(value, SignalValue)})
     return result
-
-
-def names_of(signal: str, reading: Reading) -> tuple[str, ...]:
-    """The names of the values that a reading gives."""
-    if isinstance(reading, Histogram) and reading.source.derive == "quantile":
-        return (signal, *(f"{signal}_p{percent}" for percent in QUANTILES), f"{signal}_mean")
-    return (signal,)
 
 
 def _values(signal: str, reading: Reading, pair: Pair) -> dict[str, SignalValue | Missing]:
@@ -149,7 +172,7 @@ def _mean(name: str, reading: Histogram, pair: Pair) -> SignalValue | Missing:
 
 
 def _distribution(signal: str, reading: Histogram, pair: Pair) -> dict[str, SignalValue | Missing]:
-    names = names_of(signal, reading)
+    names = (signal, *(f"{signal}_p{percent}" for percent in QUANTILES), f"{signal}_mean")
     source, rows = reading.source, len(reading.rows)
     mean = _mean(names[-1], reading, pair)
     try:
@@ -248,3 +271,9 @@ def _part(pair: Pair, signal: str) -> SignalValue | Missing:
     if reading is None:
         return Missing(signal, "the catalogue knows no series of it for this engine", absent=True)
     return _values(signal, reading, pair)[signal]
+
+
+_COMPUTED: dict[str, Callable[[Pair], SignalValue | Missing]] = {
+    "arrival_rate": _arrival_rate,
+    "demand_concurrency": _demand,
+}

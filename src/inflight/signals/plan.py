@@ -218,7 +218,7 @@ class _Planner:
 
     def _counter(self, source: Source, series: str, record: Record) -> CounterWay:
         selection = select(self._rows, series, record, self._engine)
-        if selection.absent and record.absent_is_zero:
+        if selection.absent and record.zero_beside in self._rows.by_name:
             return CounterWay(source, series, (), (), ())
         if selection.reason:
             raise RefusedError(selection.reason, selection.absent)

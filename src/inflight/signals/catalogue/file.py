@@ -56,7 +56,7 @@ class _Way(msgspec.Struct, forbid_unknown_fields=True):
     by: str | None = None
     drop_labels: list[str] = []
     scale: float = 1.0
-    absent_is_zero: bool = False
+    zero_beside: str = ""
     http_json: str | None = None
     field: str | None = None
     none: str | None = None
@@ -308,7 +308,7 @@ class _EngineReader:
             drop_labels=tuple(raw.drop_labels) + tuple(self._raw.drop_labels),
             labels=tuple(labels),
             scale=raw.scale,
-            absent_is_zero=raw.absent_is_zero,
+            zero_beside=raw.zero_beside,
         )
 
     def _check_parts(self, signal: str, ways: tuple[Way, ...], signals: dict[str, Any]) -> None:

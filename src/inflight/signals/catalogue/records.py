@@ -59,8 +59,9 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     labels: tuple[str, ...] = ()
     """The labels that `label` and `label_product` read, or the one that `count` counts values of."""
     scale: float = 1.0
-    absent_is_zero: bool = False
-    """A counter that is not on the page before its first event."""
+    zero_beside: str = ""
+    """Of a counter that is not on the page before its first event: a series of the same releases that always is. With
+    it on the page, the counter stands at 0; without it, the release may not have the counter at all."""
 
 
 class Combination(msgspec.Struct, frozen=True):
@@ -160,7 +161,8 @@ def sample_names(record: Record) -> list[str]:
         )
         return [family + end for end in ends]
     if record.kind == "counter":
-        return [name for series in record.series for name in (series, created_name(series))]
+        names = [name for series in record.series for name in (series, created_name(series))]
+        return [*names, record.zero_beside] if record.zero_beside else names
     return list(record.series)
 
 
