@@ -3,7 +3,6 @@
 Times are seconds from the start of the run. Nothing is drawn: the same trace and ramp give the same arrivals.
 """
 
-import math
 from collections.abc import Iterator
 
 import msgspec
@@ -46,11 +45,6 @@ def paced(trace: Trace, ramp: Ramp, until: float | None = None) -> list[Arrival]
             )
         arrivals.append(Arrival(at, trace.prompt_tokens[row], trace.output_tokens[row]))
     return arrivals
-
-
-def mean_rate_per_second(arrivals: list[Arrival], seconds: float) -> float:
-    """Requests per second over the run."""
-    return len(arrivals) / seconds if seconds > 0 else math.nan
 
 
 def _repeated(trace: Trace) -> Iterator[tuple[float, int]]:

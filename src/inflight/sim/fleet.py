@@ -97,10 +97,6 @@ class Fleet:
     def waiting_at_router(self) -> int:
         return len(self._room)
 
-    @property
-    def all_arrived(self) -> bool:
-        return self._next_arrival is None
-
     def cpu_usage(self) -> dict[str, CpuUsage]:
         """What metrics-server would answer now, by pod name."""
         return dict(self._metrics_server.usage())
