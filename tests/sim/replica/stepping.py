@@ -4,7 +4,7 @@ What tests compare `inflight.sim.replica` with, and what the benchmark prints be
 the values that go in and out and the step-time formula.
 """
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import deque
 from math import inf
 
@@ -127,6 +127,9 @@ class SteppingReplica:
     def tokens_emitted(self, request_id: int) -> int:
         """Tokens of a request in flight that have left the engine by now."""
         return self._sequences[request_id].emitted
+
+    def ids_in_flight(self) -> list[int]:
+        return list(self._sequences)
 
     def next_event_at(self) -> float | None:
         """When the replica's state next changes by itself; None when it has nothing to do."""
@@ -426,5 +429,5 @@ def _edges(config: EngineConfig) -> dict[str, tuple[float, ...]]:
 def _count(values: list[float], bounds: tuple[float, ...]) -> tuple[int, ...]:
     counts = [0] * (len(bounds) + 1)
     for value in values:
-        counts[sum(value > bound for bound in bounds)] += 1
+        counts[bisect_left(bounds, value)] += 1
     return tuple(counts)
