@@ -186,6 +186,8 @@ class World:
 
 
 def story(draw: Draw, name: str, release: str) -> dict[str, Any]:
+    if draw.chance(0.35):
+        return see_saw(draw, name, release)
     hpa, plans = autoscaler(draw)
     case: dict[str, Any] = {"id": name, "hpa": hpa}
     if release != "1.37" or draw.chance(0.5):
@@ -259,6 +261,68 @@ def steps(draw: Draw, world: World, case: dict[str, Any], period: float) -> list
         if player:
             player.play(msgspec.convert(step, Step))
     return result
+
+
+def see_saw(draw: Draw, name: str, release: str) -> dict[str, Any]:
+    """One plain metric that goes up and down under policies and windows: what was remembered decides."""
+    period = draw.choice([15, 15, 15, 10, 7.5, 30])
+
+    def direction() -> dict[str, Any]:
+        kinds = draw.choices(["Pods", "Percent"], k=draw.randint(1, 3))
+        policies = [
+            {
+                "type": kind,
+                "value": draw.randint(1, 9) if kind == "Pods" else draw.choice([10, 12, 20, 50, 80, 90, 100, 200]),
+                "periodSeconds": round(period * draw.choice([1, 1, 2, 3, 4, 8, 20])) + draw.choice([0, 0, 1, -1]),
+            }
+            for kind in kinds
+        ]
+        return {
+            "stabilizationWindowSeconds": round(period * draw.choice([0, 0, 0, 1, 2, 3, 4, 20])),
+            "selectPolicy": draw.choice(["Max", "Max", "Min"]),
+            "policies": policies,
+            "tolerance": "0",
+        }
+
+    behavior = {"scaleUp": direction(), "scaleDown": direction()}
+    if draw.chance(0.2):
+        behavior = {}
+    spec: dict[str, Any] = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+        "minReplicas": draw.choice([1, 1, 2, 0 if release == "1.37" else 1]),
+        "maxReplicas": draw.choice([20, 50, 200, 1000]),
+        "metrics": [
+            {
+                "type": "External",
+                "external": {"metric": {"name": "load"}, "target": {"type": "AverageValue", "averageValue": "10"}},
+            }
+        ],
+    }
+    if behavior or draw.chance(0.3):
+        spec["behavior"] = behavior
+    load = draw.choice([5, 10, 10, 20, 25, 100])
+    case: dict[str, Any] = {
+        "id": name,
+        "kubernetes": release,
+        "controller": {"syncPeriodSeconds": period},
+        "hpa": {"metadata": {"name": "web"}, "spec": spec},
+        "scale": {"replicas": load, "selector": "app=web"},
+        "steps": [],
+    }
+    if not behavior:
+        case["controller"]["downscaleStabilizationSeconds"] = period * draw.choice([0, 1, 2, 3, 5, 20])
+    for _ in range(draw.randint(8, 40)):
+        if draw.chance(0.5):
+            load = draw.choice([0, 1, 5, 10, 20, 25, 30, 60, 100, draw.randint(0, 120)])
+        step: dict[str, Any] = {"metrics": {"external/load": {"values": [str(load * 10)]}}}
+        if draw.chance(0.03):
+            step["scale"] = {"replicas": draw.choice([1, 5, 10, 25, 40])}
+        if draw.chance(0.02):
+            step["metrics"] = {"external/load": {"error": "boom"}}
+        if draw.chance(0.02):
+            step["scaleErrors"] = {"update": "forbidden"}
+        case["steps"].append(step)
+    return case
 
 
 def follow(case: dict[str, Any]) -> StoryPlayer | None:

@@ -54,10 +54,13 @@ def _plain(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sync(entry: Mapping[str, Any]) -> dict[str, Any]:
-    known = ("replicas", "desiredReplicas", "currentMetrics", "events")
-    plain = {key: entry.get(key) for key in known}
-    plain["conditions"] = {each.get("type", ""): _without_nothing(each) for each in entry.get("conditions") or ()}
-    return plain
+    return {
+        "replicas": entry.get("replicas"),
+        "desiredReplicas": entry.get("desiredReplicas"),
+        "currentMetrics": entry.get("currentMetrics") or [],
+        "events": entry.get("events") or [],
+        "conditions": {each.get("type", ""): each for each in entry.get("conditions") or ()},
+    }
 
 
 def _without_nothing(value: Any) -> Any:

@@ -5,6 +5,7 @@ are passed over. What a line must hold and what is taken for an absent key is wr
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -183,13 +184,31 @@ def read_moment(text: str | None, name: str) -> Time:
 def read_pods(plain: list[dict[str, Any]] | None) -> tuple[Pod, ...]:
     """Raises CaseError."""
     try:
-        pods = tuple(decode_pod(each) for each in plain or ())
+        pods = _read_pods(plain or [])
     except ObjectError as error:
         raise CaseError(str(error)) from error
     names = {(pod.metadata.namespace, pod.metadata.name) for pod in pods}
     if len(names) != len(pods) or any(not name for _, name in names):
         raise CaseError("every pod has a name of its own")
     return pods
+
+
+def _read_pods(plain: list[dict[str, Any]]) -> tuple[Pod, ...]:
+    try:
+        return msgspec.convert(plain, tuple[Pod, ...], dec_hook=_read_text)
+    except msgspec.ValidationError:
+        # Mostly a null where a default could stand; else this says which pod and field it is.
+        return tuple(decode_pod(each) for each in plain)
+
+
+def _read_text(wanted: Any, value: Any) -> Any:
+    return _remembered(wanted, value) if isinstance(value, str) else decode_hook(wanted, value)
+
+
+@lru_cache(maxsize=1 << 14)
+def _remembered(wanted: type[Any], text: str) -> Any:
+    """Quantities and times come again and again in a story."""
+    return decode_hook(wanted, text)
 
 
 class _PerPod(msgspec.Struct, frozen=True):
@@ -225,18 +244,18 @@ def _read_answer(kind: str, plain: Any, now_ns: int) -> MetricAnswer | None:
         return None
     match kind:
         case "pods" | "resource" | "containerResource":
-            per_pod = msgspec.convert(plain, _PerPod, dec_hook=decode_hook)
+            per_pod = msgspec.convert(plain, _PerPod, dec_hook=_read_text)
             if per_pod.error is not None:
                 return FailedAnswer(per_pod.error)
             values = per_pod.values or {}
             return PodsAnswer({name: PodMetric(each.milli_value(), now_ns) for name, each in values.items()})
         case "external":
-            series = msgspec.convert(plain, _Series, dec_hook=decode_hook)
+            series = msgspec.convert(plain, _Series, dec_hook=_read_text)
             if series.error is not None:
                 return FailedAnswer(series.error)
             return ExternalAnswer(tuple(each.milli_value() for each in series.values or ()))
         case "object":
-            one = msgspec.convert(plain, _Value, dec_hook=decode_hook)
+            one = msgspec.convert(plain, _Value, dec_hook=_read_text)
             if one.error is not None:
                 return FailedAnswer(one.error)
             return None if one.value is None else ObjectAnswer(one.value.milli_value())

@@ -129,10 +129,7 @@ def _find(answers: Mapping[str, MetricAnswer], key: str, suffix: str) -> MetricA
 
 
 def _entry(decision: Decision) -> dict[str, Any]:
-    return {
-        "replicas": decision.replicas,
-        "desiredReplicas": decision.desired_replicas,
-        "conditions": to_plain(decision.conditions),
-        "currentMetrics": to_plain(decision.current_metrics),
-        "events": list(decision.events),
-    }
+    entry: dict[str, Any] = to_plain(
+        {"conditions": decision.conditions, "currentMetrics": decision.current_metrics, "events": decision.events}
+    )
+    return {"replicas": decision.replicas, "desiredReplicas": decision.desired_replicas, **entry}
