@@ -215,6 +215,34 @@ def test_rates_count_as_reported_although_nobody_asked_for_them() -> None:
     assert series.has_reported("ttft_p95")
 
 
+def test_who_has_reported_is_remembered_over_pages_that_say_nothing() -> None:
+    series = PodSeries()
+    for second in range(3):
+        series.add(page(tokens=second, first_tokens=second), T0 + second)
+    series.add(READER.read(b"unheard_of 1\n"), T0 + 3)
+    for signal in ("running", "in_flight", "generation_tokens_rate", "ttft_p95", "ttft_mean"):
+        assert series.has_reported(signal), signal
+    for signal in ("itl_p95", "happiness", "arrival_rate"):
+        assert not series.has_reported(signal), signal
+
+
+def test_a_quantile_has_been_reported_when_there_was_something_to_measure() -> None:
+    series = PodSeries()
+    for second in range(5):
+        series.add(page(first_tokens=7), T0 + second)
+    assert not series.has_reported("ttft_p95")
+    series.add(page(first_tokens=8), T0 + 5)
+    assert series.has_reported("ttft_p95")
+
+
+def test_what_is_made_of_others_has_been_reported_when_they_have() -> None:
+    series = PodSeries()
+    for second in (60, 75):
+        series.add(READER.read((PAGES / f"vllm-0.33.0-seq-t{second:03}.txt").read_bytes()), T0 + second)
+    assert series.has_reported("arrival_rate")
+    assert series.has_reported("demand_concurrency")
+
+
 def test_a_page_of_no_known_engine_says_what_it_is_instead() -> None:
     series = PodSeries()
     series.add(READER.read(b"node_load1 0.5\nnode_load5 0.5\n"), T0)

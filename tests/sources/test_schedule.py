@@ -48,8 +48,8 @@ def test_the_duration_is_smoothed_and_a_hang_is_soon_forgotten() -> None:
     assert schedule.interval_seconds(smoothed) == 1.0
 
 
-@pytest.mark.parametrize(("interval", "deadline"), [(0.1, 1.0), (1.0, 1.0), (3.0, 3.0), (60.0, 5.0)])
-def test_the_deadline_is_the_interval_within_bounds(interval: float, deadline: float) -> None:
+@pytest.mark.parametrize(("interval", "deadline"), [(None, 5.0), (0.1, 1.0), (1.0, 1.0), (3.0, 3.0), (60.0, 5.0)])
+def test_the_deadline_is_the_interval_within_bounds(interval: float | None, deadline: float) -> None:
     assert schedule.deadline_seconds(interval) == deadline
 
 

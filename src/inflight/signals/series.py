@@ -23,6 +23,12 @@ _PER_WINDOW = 3
 _LONGEST_SPAN_SECONDS = 300.0
 """A page older than this says nothing about now, even where a pod was not reached for so long."""
 
+_PARTS = {
+    "arrival_rate": ("finished_rate", "in_flight"),
+    "demand_concurrency": ("finished_rate", "in_flight", "service_time"),
+}
+"""What `derive` needs for the signals that it makes of others."""
+
 _START_JITTER_SECONDS = 1.0
 """As in `derive`: client libraries compute the start time anew, a little off."""
 
@@ -90,18 +96,18 @@ class PodSeries:
 
     def add(self, reading: PageReading, received_at: float) -> bool:
         """Keep a page; whether it shows that the server was restarted since the page before."""
-        restart = "" if self._latest is None else began_anew(self._latest, reading)
-        remembered = False
+        previous = self._latest
+        restart = "" if previous is None else began_anew(previous, reading)
         if restart:
             self.restarts += 1
             self.restart_reason = restart
             self._past.clear()
-        elif self._latest is not None and self.received_at is not None:
-            remembered = self._remember(self._latest, self.received_at, received_at)
+        elif previous is not None and self.received_at is not None:
+            self._remember(previous, self.received_at, received_at)
+        self._note_reported(reading, None if restart else previous)
         self._latest = reading
         self.received_at = received_at
         self._values = {}
-        self._note_reported(reading, with_rates=remembered)
         return bool(restart)
 
     def value(self, signal: str) -> SignalValue | Missing:
@@ -109,26 +115,20 @@ class PodSeries:
         found = self._values.get(signal)
         if found is None:
             found = self._values[signal] = self._derive(signal)
-            if isinstance(found, SignalValue):
-                self._reported.add(signal)
         return found
 
     def has_reported(self, signal: str) -> bool:
         """Whether there has been a value since this pod is watched, before a restart in its place included."""
-        return signal in self._reported
+        if signal in _PARTS:
+            return all(part in self._reported for part in _PARTS[signal])
+        return signal in self._reported or _base(signal) in self._reported
 
     def is_quiet(self, signal: str) -> bool:
         """Whether the pages kept say that there was nothing to measure: no value, and nothing wrong with it either."""
         if self._latest is None or not self._past:
             return False
-        base = "service_time" if signal == "demand_concurrency" else _base(signal, self._latest.signals)
-        later, earlier = self._latest.signals.get(base), self._past[0][1].signals.get(base)
-        if isinstance(later, Histogram) and isinstance(earlier, Histogram):
-            return later.rows == earlier.rows and later.totals == earlier.totals
-        if isinstance(later, Ratio) and isinstance(earlier, Ratio):
-            below, before = later.denominator, earlier.denominator
-            return below.rows == before.rows and below.values == before.values
-        return False
+        base = "service_time" if signal == "demand_concurrency" else _base(signal)
+        return _stood_still(self._past[0][1].signals.get(base), self._latest.signals.get(base))
 
     def _derive(self, signal: str) -> SignalValue | Missing:
         if self._latest is None:
@@ -145,32 +145,43 @@ class PodSeries:
             )
         return Missing(signal, f"the catalogue has no {signal} for {self._latest.engine}", absent=True)
 
-    def _remember(self, reading: PageReading, received_at: float, now: float) -> bool:
+    def _remember(self, reading: PageReading, received_at: float, now: float) -> None:
         """Keep a page of the past where it is far enough from the one before; forget those that no rate needs."""
         past = self._past
         if now <= received_at:
             # Of two pages of one moment the later one stays; a clock that went back makes the past useless.
             if past and now <= past[-1][0]:
                 past.clear()
-            return False
-        remembered = not past or received_at - past[-1][0] >= self._window / _PER_WINDOW
-        if remembered:
+            return
+        if not past or received_at - past[-1][0] >= self._window / _PER_WINDOW:
             past.append((received_at, reading))
         while len(past) > 1 and (past[1][0] <= now - self._window or past[1][0] - past[0][0] > self._window):
             del past[0]
         if past and now - past[0][0] > _LONGEST_SPAN_SECONDS:
             del past[0]
-        return remembered
 
-    def _note_reported(self, reading: PageReading, with_rates: bool) -> None:
-        """Rates are looked at when a page goes into the past, every ten seconds: soon enough to be remembered."""
-        reported = self._reported
+    def _note_reported(self, reading: PageReading, previous: PageReading | None) -> None:
+        before = previous.signals if previous is not None else {}
         for signal, found in reading.signals.items():
-            if type(found) is Gauge:
-                reported.add(signal)
-        if with_rates:
-            values = derive(reading, self._past[0][1] if self._past else None, self.span_seconds)
-            reported.update(signal for signal, found in values.items() if isinstance(found, SignalValue))
+            if signal not in self._reported and _has_value(before.get(signal), found):
+                self._reported.add(signal)
+
+
+def _has_value(earlier: Reading | None, later: Reading) -> bool:
+    """Whether two pages give a value, told without working it out: a total on both, for quantiles one that moved."""
+    if isinstance(later, Histogram | Ratio):
+        return type(earlier) is type(later) and not _stood_still(earlier, later)
+    return isinstance(later, Gauge) or (isinstance(later, Counter) and isinstance(earlier, Counter))
+
+
+def _stood_still(earlier: Reading | None, later: Reading | None) -> bool:
+    """Whether two pages say that nothing happened that a quantile, mean or ratio could be made of."""
+    if isinstance(later, Histogram) and isinstance(earlier, Histogram):
+        return later.rows == earlier.rows and later.totals == earlier.totals
+    if isinstance(later, Ratio) and isinstance(earlier, Ratio):
+        below, before = later.denominator, earlier.denominator
+        return below.rows == before.rows and below.values == before.values
+    return False
 
 
 def began_anew(earlier: PageReading, later: PageReading) -> str:
@@ -215,6 +226,7 @@ def _column_fell(
     )
 
 
-def _base(signal: str, signals: Mapping[str, Reading]) -> str:
+def _base(signal: str) -> str:
     """The reading that a value such as `ttft_p95` is made of."""
-    return signal if signal in signals else signal.rpartition("_")[0]
+    stem, _, end = signal.rpartition("_")
+    return stem if end == "mean" or (end[:1] == "p" and end[1:].isdigit()) else signal

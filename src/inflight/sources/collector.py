@@ -26,7 +26,8 @@ class Collector:
     """Who is scraped (`set_targets`), the scraping (`run`), and what the pods said (`samples`).
 
     `interval_seconds` is kept as given; None means every second, stretched to at most 5 s for pods whose page takes
-    long. `timeout_seconds` is the deadline of one scrape; None means the interval, but 1 s at least and 5 s at most.
+    long. `timeout_seconds` is the deadline of one scrape; None means 5 s, or the interval that was given if that is
+    shorter, but 1 s at least.
     """
 
     def __init__(

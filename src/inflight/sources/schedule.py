@@ -43,9 +43,15 @@ def smooth(before_seconds: float | None, measured_seconds: float) -> float:
     return before_seconds + _SMOOTHING * (measured_seconds - before_seconds)
 
 
-def deadline_seconds(interval: float) -> float:
-    """How long a scrape may take, in wall seconds: the interval, but 1 s at least and 5 s at most."""
-    return min(LONGEST_DEADLINE_SECONDS, max(_SHORTEST_DEADLINE_SECONDS, interval))
+def deadline_seconds(wanted_interval: float | None) -> float:
+    """How long a scrape may take, in wall seconds: the user's interval, but 1 s at least and 5 s at most; else 5 s.
+
+    Not less where we are free to choose: an engine whose loop is held up (by a request's images, say) answers when it
+    is free again, and an attempt that was given up makes it write the page once more.
+    """
+    if wanted_interval is None:
+        return LONGEST_DEADLINE_SECONDS
+    return min(LONGEST_DEADLINE_SECONDS, max(_SHORTEST_DEADLINE_SECONDS, wanted_interval))
 
 
 def next_due(due: float, now: float, interval: float) -> float:

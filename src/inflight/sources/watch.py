@@ -88,7 +88,7 @@ class Scraper:
             return Failure("credentials", str(error))
         deadline = self._settings.timeout_seconds
         if deadline is None:
-            deadline = schedule.deadline_seconds(pod.interval_seconds(self._settings.interval_seconds))
+            deadline = schedule.deadline_seconds(self._settings.interval_seconds)
         return await fetch(
             self._session,
             url,
