@@ -4,11 +4,21 @@ from typing import Any
 
 from inflight.hpa.cases.call import play_call
 from inflight.hpa.cases.compare import compare
-from inflight.hpa.cases.lines import METHODS, CallLine, CaseError, Step, StoryLine, decode_line, read_case
+from inflight.hpa.cases.lines import (
+    MAX_LINE_BYTES,
+    METHODS,
+    CallLine,
+    CaseError,
+    Step,
+    StoryLine,
+    decode_line,
+    read_case,
+)
 from inflight.hpa.cases.story import StoryPlayer, play_story, story_decisions
 from inflight.hpa.controller import NEWEST_JUDGED
 
 __all__ = [
+    "MAX_LINE_BYTES",
     "METHODS",
     "CallLine",
     "CaseError",
