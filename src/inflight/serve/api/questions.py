@@ -127,7 +127,19 @@ def _check_comparable(query: CustomQuery, selector: Selector | None) -> None:
 
 
 def _select(samples: Sequence[PodSample], selector: Selector | None) -> Sequence[PodSample]:
-    return samples if selector is None else [sample for sample in samples if selector.matches(sample.labels)]
+    """The samples whose pods match. Equality, which is what HPAs send, is tested first: with hundreds of pods in a
+    namespace most of a request's time is spent here.
+    """
+    if selector is None:
+        return samples
+    others = []
+    for requirement in selector.requirements:
+        if requirement.operator in {"=", "=="}:
+            key, value = requirement.key, requirement.values[0]
+            samples = [sample for sample in samples if sample.labels.get(key) == value]
+        else:
+            others.append(requirement)
+    return [sample for sample in samples if all(requirement.matches(sample.labels) for requirement in others)]
 
 
 def _metric_value_list(
