@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from inflight.signals import Family, OutSample, WriteError, parse_page, render
 
 NAMES = st.from_regex(r"[a-z_:][a-z0-9_:]{0,20}", fullmatch=True)
-LABELS = st.from_regex(r"[a-z_][a-z0-9_]{0,10}", fullmatch=True)
+LABELS = st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True)  # the parser beside ours refuses a leading __
 # the pages of this format are lines: what other parsers take for a line end or a blank is left to our own reader
 TEXT = st.text(
     st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp", "Zs")) | st.sampled_from('\n"\\{},= #'), max_size=20
@@ -44,8 +44,9 @@ def test_the_client_librarys_parser_reads_the_same(name: str, rows: list[tuple[d
     body = render([Family(name, "gauge", "Help", [OutSample(name, value, labels) for labels, value in rows])])
     peer = [sample for family in text_string_to_metric_families(body.decode()) for sample in family.samples]
     ours = parse_page(body).samples
+    # that parser loses the sign of -0, and adding 0 does the same
     assert [(sample.name, dict(sample.labels), repr(float(sample.value))) for sample in peer] == [
-        (sample.name, sample.labels, repr(sample.value)) for sample in ours
+        (sample.name, sample.labels, repr(sample.value + 0.0)) for sample in ours
     ]
 
 
