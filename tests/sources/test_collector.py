@@ -12,6 +12,8 @@ import trustme
 from aiohttp import web
 
 from inflight.guard import Answer, Question, Unknown, answer
+from inflight.signals import Gauge, PageReading
+from inflight.signals.series import PodSeries
 from inflight.sources import Collector, Target, WallClock
 from inflight.sources.clock import ScaledClock
 from inflight.sources.watch import BIG_PAGE_BYTES
@@ -411,6 +413,25 @@ async def test_one_connection_for_a_pod_however_often_it_fails(serve: Serve) -> 
         assert len(os.listdir("/proc/self/fd")) - descriptors <= 12
 
 
+async def test_a_fault_of_ours_that_one_pod_brings_to_light_stops_no_other(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = await serve(page(running=666)), await serve(page(running=1))
+    add = PodSeries.add
+
+    def fail(series: PodSeries, reading: PageReading, received_at: float) -> bool:
+        found = reading.signals["running"]
+        if isinstance(found, Gauge) and found.value == 666:
+            raise ZeroDivisionError
+        return add(series, reading, received_at)
+
+    monkeypatch.setattr(PodSeries, "add", fail)
+    async with collecting([bad.target("bad"), good.target("good")]) as c:
+        await until(lambda: c.stats.failures["internal"] >= 2 and c.samples("running")[1].value == 1)
+        assert "a fault of the scraper" in c.samples("running")[0].failure
+    assert "ZeroDivisionError" in caplog.text
+
+
 async def test_a_collector_runs_once_at_a_time(serve: Serve) -> None:
     async with collecting([(await serve()).target()]) as c:
         await until(lambda: c.stats.scrapes)
@@ -420,9 +441,9 @@ async def test_a_collector_runs_once_at_a_time(serve: Serve) -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
 def test_intervals_that_make_no_sense_are_refused(seconds: float) -> None:
-    with pytest.raises(ValueError, match="the interval of the scrapes must be above 0 s"):
+    with pytest.raises(ValueError, match="the interval of scrapes must be at least"):
         Collector(CATALOGUE, WallClock(), seconds)
-    with pytest.raises(ValueError, match="the timeout of the scrapes must be above 0 s"):
+    with pytest.raises(ValueError, match="the timeout of scrapes must be at least"):
         Collector(CATALOGUE, WallClock(), 1.0, seconds)
 
 

@@ -48,9 +48,12 @@ def test_the_duration_is_smoothed_and_a_hang_is_soon_forgotten() -> None:
     assert schedule.interval_seconds(smoothed) == 1.0
 
 
-@pytest.mark.parametrize(("interval", "deadline"), [(None, 5.0), (0.1, 1.0), (1.0, 1.0), (3.0, 3.0), (60.0, 5.0)])
-def test_the_deadline_is_the_interval_within_bounds(interval: float | None, deadline: float) -> None:
-    assert schedule.deadline_seconds(interval) == deadline
+def test_a_pod_that_hangs_is_tried_three_times_before_its_value_is_stale() -> None:
+    attempts = [0.0]
+    for failures in range(1, 10):
+        wait = schedule.back_off_seconds(failures, schedule.SHORTEST_SECONDS, "default/a")
+        attempts.append(attempts[-1] + schedule.DEADLINE_SECONDS + wait)
+    assert attempts[2] + schedule.SHORTEST_SECONDS < 15
 
 
 @given(st.floats(0, 1e9), st.floats(-10, 1000), st.floats(0.1, 60))

@@ -15,19 +15,20 @@ from inflight.sources.clock import Clock
 from inflight.sources.credentials import Credentials
 from inflight.sources.file_limit import raise_file_limit
 from inflight.sources.pod import Readers, WatchedPod
-from inflight.sources.schedule import LONGEST_SECONDS
+from inflight.sources.schedule import DEADLINE_SECONDS, LONGEST_SECONDS
 from inflight.sources.scrape import MAX_PAGE_BYTES, new_session
 from inflight.sources.stats import CollectorStats, Counters, PodStatus
 from inflight.sources.target import Target
 from inflight.sources.watch import Scraper, ScrapeSettings, Watch
+
+_SHORTEST_SECONDS = 0.01
 
 
 class Collector:
     """Who is scraped (`set_targets`), the scraping (`run`), and what the pods said (`samples`).
 
     `interval_seconds` is kept as given; None means every second, stretched to at most 5 s for pods whose page takes
-    long. `timeout_seconds` is the deadline of one scrape; None means 5 s, or the interval that was given if that is
-    shorter, but 1 s at least.
+    long. `timeout_seconds` is the deadline of one scrape, in wall time.
     """
 
     def __init__(
@@ -35,14 +36,14 @@ class Collector:
         catalogue: Catalogue,
         clock: Clock,
         interval_seconds: float | None = None,
-        timeout_seconds: float | None = None,
+        timeout_seconds: float = DEADLINE_SECONDS,
         *,
         max_page_bytes: int = MAX_PAGE_BYTES,
         window_seconds: float = WINDOW_SECONDS,
     ) -> None:
         for name, value in (("interval", interval_seconds), ("timeout", timeout_seconds)):
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"the {name} of the scrapes must be above 0 s, not {value}")
+            if value is not None and not _SHORTEST_SECONDS <= value < float("inf"):
+                raise ValueError(f"the {name} of scrapes must be at least {_SHORTEST_SECONDS:g} s, not {value:g}")
         self._settings = ScrapeSettings(interval_seconds, timeout_seconds, max_page_bytes)
         self._clock = clock
         self._window_seconds = window_seconds

@@ -12,12 +12,16 @@ LONGEST_SECONDS = 5.0
 LARGEST_SHARE = 0.01
 """Of the interval, for a scrape: a page takes its server 3 to 30 ms on the thread that answers requests too."""
 
+DEADLINE_SECONDS = 5.0
+"""For one scrape, in wall time. Longer than the interval on purpose: an engine whose loop is held up (by a request's
+images, say) answers when it is free again, and an attempt that was given up makes it write the page once more. Only
+the pod's own next scrape waits meanwhile."""
+
 LONGEST_BACK_OFF_SECONDS = 5.0
 """Between two attempts on a pod that fails. An attempt costs little; a pod that is found again late costs a frozen
-autoscaler, since a value is fresh for 15 s only and this wait and the deadline of an attempt come out of them."""
+autoscaler. A value is fresh for 15 s: with the first waits (1 and 2 s) three attempts fit in, even if each of them
+hangs until its deadline."""
 
-LONGEST_DEADLINE_SECONDS = 5.0
-_SHORTEST_DEADLINE_SECONDS = 1.0
 _SMOOTHING = 0.2
 
 
@@ -41,17 +45,6 @@ def smooth(before_seconds: float | None, measured_seconds: float) -> float:
     if before_seconds is None:
         return measured_seconds
     return before_seconds + _SMOOTHING * (measured_seconds - before_seconds)
-
-
-def deadline_seconds(wanted_interval: float | None) -> float:
-    """How long a scrape may take, in wall seconds: the user's interval, but 1 s at least and 5 s at most; else 5 s.
-
-    Not less where we are free to choose: an engine whose loop is held up (by a request's images, say) answers when it
-    is free again, and an attempt that was given up makes it write the page once more.
-    """
-    if wanted_interval is None:
-        return LONGEST_DEADLINE_SECONDS
-    return min(LONGEST_DEADLINE_SECONDS, max(_SHORTEST_DEADLINE_SECONDS, wanted_interval))
 
 
 def next_due(due: float, now: float, interval: float) -> float:

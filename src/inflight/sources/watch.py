@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 
 
 class ScrapeSettings(msgspec.Struct, frozen=True):
-    """What the user asked for; None leaves it to the schedule."""
+    """What the user asked for; without an interval each pod gets its own."""
 
     interval_seconds: float | None
-    timeout_seconds: float | None
+    timeout_seconds: float
     max_page_bytes: int
 
 
@@ -57,23 +57,14 @@ class Scraper:
         self._executor = executor
 
     async def scrape(self, pod: WatchedPod) -> Scraped:
-        """One attempt. Raises nothing but CancelledError."""
-        started = asyncio.get_running_loop().time()
-        try:
-            return await self._attempt(pod, started)
-        except Exception:  # noqa: BLE001 - a fault of ours that one page brings to light must not stop the other pods
-            _log.exception("event=scrape_fault namespace=%s pod=%s", pod.target.namespace, pod.target.name)
-            return self._ended(Failure("internal", "a fault of the scraper; its log has the details"), started)
-
-    async def _attempt(self, pod: WatchedPod, started: float) -> Scraped:
+        """One attempt."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         fetched = await self._fetch(pod)
+        received_at, duration = self._clock.now(), loop.time() - started
         if isinstance(fetched, Failure):
-            return self._ended(fetched, started)
-        received_at, duration = self._clock.now(), asyncio.get_running_loop().time() - started
+            return Scraped(fetched, received_at, duration)
         return Scraped(await self._read(pod, fetched), received_at, duration, len(fetched.body))
-
-    def _ended(self, failure: Failure, started: float) -> Scraped:
-        return Scraped(failure, self._clock.now(), asyncio.get_running_loop().time() - started)
 
     async def _fetch(self, pod: WatchedPod) -> FetchedPage | Failure:
         target, url = pod.target, pod.url
@@ -86,16 +77,13 @@ class Scraper:
                 tls = self._credentials.context(target.ca_file, target.insecure_skip_tls_verify)
         except CredentialError as error:
             return Failure("credentials", str(error))
-        deadline = self._settings.timeout_seconds
-        if deadline is None:
-            deadline = schedule.deadline_seconds(self._settings.interval_seconds)
         return await fetch(
             self._session,
             url,
             headers=headers,
             tls=tls,
             server_name=target.server_name,
-            deadline_seconds=deadline,
+            deadline_seconds=self._settings.timeout_seconds,
             max_bytes=self._settings.max_page_bytes,
         )
 
@@ -138,7 +126,7 @@ class Watch:
         # A pod that appears is looked at within a second, whatever the interval.
         await self._clock.sleep(pod.phase * min(interval, schedule.SHORTEST_SECONDS))
         while True:
-            self._note(pod, await self._scraper.scrape(pod))
+            await self._scrape(pod)
             now = self._clock.now()
             if pod.failure is not None:
                 due = now + pod.back_off_seconds(self._interval)
@@ -146,9 +134,18 @@ class Watch:
                 due = schedule.next_due(due, now, pod.interval_seconds(self._interval))
             await self._clock.sleep(due - now)
 
+    async def _scrape(self, pod: WatchedPod) -> None:
+        try:
+            self._note(pod, await self._scraper.scrape(pod))
+        except Exception:  # noqa: BLE001 - a fault of ours that one page brings to light must not stop the other pods
+            if pod.failure is None or pod.failure.reason != "internal":
+                _log.exception("event=scrape_fault namespace=%s pod=%s", pod.target.namespace, pod.target.name)
+            self._counters.failures["internal"] += 1
+            pod.failed(Failure("internal", "a fault of the scraper; its log has the details"))
+        self._counters.scrapes += 1
+
     def _note(self, pod: WatchedPod, scraped: Scraped) -> None:
         counters = self._counters
-        counters.scrapes += 1
         counters.bytes_received += scraped.size_bytes
         counters.scrape_seconds += scraped.duration_seconds
         counters.last_duration_seconds = scraped.duration_seconds
