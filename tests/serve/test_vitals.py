@@ -28,7 +28,7 @@ def pod(received_at: float | None = None, failures: int = 0, interval: float = 1
 def test_nothing_to_scrape_is_fine(full_stats: Any) -> None:
     vitals = Vitals(START, None)
     assert vitals.standstill(msgspec.structs.replace(full_stats, targets=0), START + 1e6) == ""
-    assert vitals.warming_up([], START) == ""
+    assert vitals.look([], START)
 
 
 def test_a_collector_that_stands_still_is_found(full_stats: Any) -> None:
@@ -49,21 +49,23 @@ def test_a_long_interval_is_waited_for(full_stats: Any) -> None:
 
 def test_warm_once_each_pod_was_read_and_read_again() -> None:
     vitals = Vitals(START, None)
-    assert "1 of 2 pods" in vitals.warming_up([pod(START), pod()], START + 0.5)
-    assert "second page" in vitals.warming_up([pod(START), pod(START + 0.9)], START + 1)
-    assert not vitals.is_warm
-    assert vitals.warming_up([pod(START), pod(START + 0.9)], START + 2.3) == ""
-    assert vitals.is_warm
-    assert vitals.warming_up([pod(START), pod()], START + 2.4) == "", "a pod that comes later waits for nobody"
+    assert vitals.warming_up, "before the first look"
+    assert not vitals.look([pod(START), pod()], START + 0.5)
+    assert "1 of 2 pods" in vitals.warming_up
+    assert not vitals.look([pod(START), pod(START + 0.9)], START + 1)
+    assert "second page" in vitals.warming_up
+    assert vitals.look([pod(START), pod(START + 0.9)], START + 2.3)
+    assert vitals.warming_up == ""
+    assert vitals.look([pod(START), pod()], START + 2.4), "a pod that comes later waits for nobody"
 
 
 def test_a_pod_that_fails_twice_is_not_waited_for() -> None:
     vitals = Vitals(START, None)
-    assert vitals.warming_up([pod(failures=1)], START + 1)
-    assert vitals.warming_up([pod(failures=2)], START + 2) == ""
+    assert not vitals.look([pod(failures=1)], START + 1)
+    assert vitals.look([pod(failures=2)], START + 2)
 
 
 def test_the_wait_has_an_end() -> None:
     vitals = Vitals(START, None)
-    assert vitals.warming_up([pod()], START + FIRST_ROUNDS_SECONDS - 0.1)
-    assert vitals.warming_up([pod()], START + FIRST_ROUNDS_SECONDS) == ""
+    assert not vitals.look([pod()], START + FIRST_ROUNDS_SECONDS - 0.1)
+    assert vitals.look([pod()], START + FIRST_ROUNDS_SECONDS)

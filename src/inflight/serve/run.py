@@ -20,6 +20,8 @@ from inflight.serve.vitals import Vitals
 from inflight.signals import shipped
 from inflight.sources import Collector, WallClock
 
+LOOK_SECONDS = 0.1
+
 _log = logging.getLogger(__name__)
 
 
@@ -56,14 +58,15 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
         certificate=certificate,
         tls_min_version=settings.tls_min_version,
         health=lambda check: _health(check, vitals, collector, clock),
-        warming_up=lambda: "" if vitals.is_warm else vitals.warming_up(collector.pods(), clock.now()),
+        warming_up=lambda: vitals.warming_up,
         stats=lambda: collector.stats,
         telemetry=telemetry,
     ) as server:
         _announce(settings, server, len(targets), announce)
         reloader = Reloader(settings, catalogue, collector, server, telemetry)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(collector.run()), group.create_task(reloader.run())]
+            parts = (collector.run(), reloader.run(), _warm_up(vitals, collector, clock))
+            tasks = [group.create_task(part) for part in parts]
             await stop.wait()
             _log.info("event=draining")
             for task in tasks:
@@ -73,9 +76,13 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
 
 def _health(check: str, vitals: Vitals, collector: Collector, clock: WallClock) -> str:
     problem = vitals.standstill(collector.stats, clock.now())
-    if not problem and check == "readyz":
-        problem = vitals.warming_up(collector.pods(), clock.now())
-    return problem
+    return vitals.warming_up if check == "readyz" and not problem else problem
+
+
+async def _warm_up(vitals: Vitals, collector: Collector, clock: WallClock) -> None:
+    while not vitals.look(collector.pods(), clock.now()):
+        await clock.sleep(LOOK_SECONDS)
+    _log.info("event=ready")
 
 
 def _announce(settings: RunSettings, server: RunningServer, pods: int, announce: Callable[[str], None]) -> None:

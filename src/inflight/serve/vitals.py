@@ -25,7 +25,8 @@ class Vitals:
         self._started_at = started_at
         self._still_seconds = max(STILL_SECONDS, 3 * (interval_seconds or 0.0))
         self._settled_at: float | None = None
-        self._is_warm = False
+        self.warming_up = "just started"
+        """A sentence while the first rounds go on, as of the last look; "" ever after."""
 
     def standstill(self, stats: CollectorStats, now: float) -> str:
         """A sentence where the scraping stands still; "" where it goes on or there is nothing to scrape."""
@@ -34,16 +35,11 @@ class Vitals:
         seconds = now - (self._started_at if stats.last_finished_at is None else stats.last_finished_at)
         return f"no scrape has come to an end for {seconds:.0f} s" if seconds > self._still_seconds else ""
 
-    @property
-    def is_warm(self) -> bool:
-        """Whether `warming_up` has found the first rounds over."""
-        return self._is_warm
-
-    def warming_up(self, pods: Sequence[PodStatus], now: float) -> str:
-        """A sentence while the first rounds go on; "" ever after."""
-        reason = "" if self._is_warm else self._what_is_open(pods, now)
-        self._is_warm = not reason
-        return reason
+    def look(self, pods: Sequence[PodStatus], now: float) -> bool:
+        """Whether the first rounds are over; once they are, they are for good. To be asked often until then."""
+        if self.warming_up:
+            self.warming_up = self._what_is_open(pods, now)
+        return not self.warming_up
 
     def _what_is_open(self, pods: Sequence[PodStatus], now: float) -> str:
         if now - self._started_at >= FIRST_ROUNDS_SECONDS:
