@@ -125,8 +125,15 @@ class TestCounters:
             return f"{GAUGES}vllm:prefix_cache_hits_total {hits}\nvllm:prefix_cache_queries_total {lookups}\n"
 
         assert value(page(60, 200), page(10, 100), "prefix_hit_rate") == 0.5
-        assert "cannot be" in reason(page(300, 200), page(10, 100), "prefix_hit_rate")
+        assert "more than any server does" in reason(page(300, 200), page(10, 100), "prefix_hit_rate")
         assert "did not move" in reason(page(10, 100), page(10, 100), "prefix_hit_rate")
+
+    def test_a_rate_that_no_server_reaches_is_no_rate(self) -> None:
+        assert "more than any server does" in reason(tokens(1e17), tokens(5), "generation_tokens_rate")
+
+    def test_a_mean_that_no_request_waits_is_no_mean(self) -> None:
+        later, earlier = histogram((1, 2, 2), spent=1e17), histogram((0, 0, 0), spent=0.0)
+        assert "more than any server does" in reason(later, earlier, "ttft_mean")
 
 
 class TestDistributions:

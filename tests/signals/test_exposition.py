@@ -130,6 +130,9 @@ def test_names_of_any_utf8_stand_in_quotes() -> None:
         (b'x{a="\xff"} 1', "not UTF-8"),
         (b"\xff\xfe 1", "metric name"),
         ('x 1 # {a="b"}', "exemplar"),
+        ('x{a="' + "b" * 70_000 + '"} 1', "at most 65536 are read"),
+        ('x{a="' + '\\"' * 30_000 + '"} 1', "closing brace"),
+        ("x{" + ",".join(f'l{at}="v"' for at in range(129)) + "} 1", "more than 128 labels"),
     ],
 )
 def test_a_bad_line_is_a_problem_and_the_rest_goes_on(line: str | bytes, said: str) -> None:

@@ -155,6 +155,8 @@ def _insert(luck: random.Random, lines: list[bytes]) -> None:
             b'vllm:num_requests_running 4 # {a="b"} 1',
             b"vllm:num_requests_running{} 6",
             b" vllm:num_requests_waiting 2",
+            b'vllm:num_requests_running{engine="' + b"x" * 70_000 + b'"} 1',
+            b"vllm:num_requests_running " + b" " * 70_000 + b"1",
             b"llamacpp:requests_processing 1",
             b"vllm:num_requests_running_created 1",
         ]

@@ -134,8 +134,12 @@ def _rate(reading: Counter, pair: Pair) -> SignalValue:
     source = reading.source
     increases = counter_increases(reading, _same(reading, pair))
     value = pair.per_second(_fold(increases, source.fold)) * source.scale
-    unit = source.unit.removesuffix("/s") if pair.since_start else source.unit
-    how = f"{'total' if pair.since_start else 'increase per second'} {pair.over}{_folding(source, len(increases))}"
+    if pair.since_start:
+        unit, how = source.unit.removesuffix("/s"), f"total {pair.over}"
+    else:
+        unit, how = source.unit, f"increase per second {pair.over}"
+        value = _bounded(value, source)
+    how += _folding(source, len(increases))
     return SignalValue(source.signal, value, unit, source.series, how, source.across, source.fold, len(increases))
 
 
@@ -147,27 +151,31 @@ def _ratio(reading: Ratio, pair: Pair) -> SignalValue:
     divisor = _fold(below, source.fold)
     if divisor == 0:
         raise UnusableError(f"{source.series[1]} did not move {pair.over}")
-    value = _fold(above, source.fold) / divisor * source.scale
-    # hits and queries are not read at one instant, so a ratio may miss its bound by a rounding error
-    if source.most is not None and value > source.most * (1 + 1e-9):
-        raise UnusableError(f"{source.series[0]} over {source.series[1]} comes to {value:g}, which cannot be")
+    value = _bounded(_fold(above, source.fold) / divisor * source.scale, source)
     how = f"increase of the first over that of the second, {pair.over}{_folding(source, len(above))}"
     return SignalValue(source.signal, value, source.unit, source.series, how, source.across, source.fold, len(above))
+
+
+def _bounded(value: float, source: Source) -> float:
+    """Refuses what no server can do; a ratio may miss its bound by a rounding error, which is left as it is."""
+    if source.most is not None and value > source.most * (1 + 1e-9):
+        raise UnusableError(f"{' over '.join(source.series)} comes to {value:g}, more than any server does")
+    return value
 
 
 def _mean(name: str, reading: Histogram, pair: Pair) -> SignalValue | Missing:
     source = reading.source
     try:
         count, spent = observed(reading, _same(reading, pair))
+        if count == 0:
+            return Missing(name, f"nothing was observed {pair.over}")
+        if math.isnan(spent):
+            return Missing(name, f"{source.series[0]}_sum is not on the page")
+        value = _bounded(spent / count * source.scale, source)
     except UnusableError as reason:
         return Missing(name, str(reason))
-    if count == 0:
-        return Missing(name, f"nothing was observed {pair.over}")
-    if math.isnan(spent):
-        return Missing(name, f"{source.series[0]}_sum is not on the page")
     rows = len(reading.rows)
     how = f"mean of {count:g} observations {pair.over}{_folding(source, rows)}"
-    value = spent / count * source.scale
     return SignalValue(name, value, source.unit, source.series, how, source.across, source.fold, rows)
 
 

@@ -28,9 +28,10 @@ MAX_PER_SHAPE = 4
 class Known:
     """A layout and what to do with its values. `forced`: the engine that the reader was told, None where it looked."""
 
-    def __init__(self, layout: Layout, plan: Plan, forced: str | None) -> None:
+    def __init__(self, layout: Layout, plan: Plan, catalogue: Catalogue, forced: str | None) -> None:
         self.layout = layout
         self.plan = plan
+        self.catalogue = catalogue
         self.forced = forced
 
 
@@ -42,12 +43,12 @@ class LayoutCache:
         self._by_lines: OrderedDict[int, list[Known]] = OrderedDict()
         self._count = 0
 
-    def candidates(self, line_count: int, forced: str | None) -> list[Known]:
+    def candidates(self, line_count: int, catalogue: Catalogue, forced: str | None) -> list[Known]:
         found = self._by_lines.get(line_count)
         if not found:
             return []
         self._by_lines.move_to_end(line_count)
-        return [known for known in found if known.forced == forced]
+        return [known for known in found if known.catalogue is catalogue and known.forced == forced]
 
     def add(self, known: Known) -> None:
         shape = self._by_lines.setdefault(known.layout.line_count, [])
@@ -77,6 +78,7 @@ class PageReader:
     ) -> None:
         self._catalogue = catalogue
         self._engine = find_engine(catalogue, engine)
+        self._forced = engine
         self._layouts = LayoutCache() if layouts is None else layouts
         self._max_bytes = max_bytes
         self._last: Known | None = None
@@ -98,7 +100,7 @@ class PageReader:
         found = scan(lines, engine.wanted, dialect, plain=b"\t" not in body and b"\r" not in body)
         plan = make_plan(self._catalogue, engine, rows_of(found))
         if not found.broken and b"\r" not in body:
-            self._last = Known(Layout(lines, found), plan, self._engine.name if self._engine else None)
+            self._last = Known(Layout(lines, found), plan, self._catalogue, self._forced)
             self._layouts.add(self._last)
         return plan.read(found.values, found.sampled_at)
 
@@ -108,7 +110,7 @@ class PageReader:
             found = last.layout.values(lines, dialect)
             if found is not None:
                 return last.plan.read(*found)
-        for known in self._layouts.candidates(len(lines), self._engine.name if self._engine else None):
+        for known in self._layouts.candidates(len(lines), self._catalogue, self._forced):
             if known is last:
                 continue
             found = known.layout.values(lines, dialect)

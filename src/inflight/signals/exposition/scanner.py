@@ -10,7 +10,7 @@ from itertools import repeat
 
 import msgspec
 
-from inflight.signals.exposition.lines import LineError, parse_line, parse_tail
+from inflight.signals.exposition.lines import MAX_LINE_BYTES, LineError, parse_line, parse_tail
 from inflight.signals.exposition.page import PageError
 
 MAX_WANTED = 20_000
@@ -92,7 +92,7 @@ class _Scanner:
                 labels = blocks.get(block)
                 if labels is None:
                     labels = self._simple_labels(block)
-                if labels is None or not end:
+                if labels is None or not end or len(rest) > MAX_LINE_BYTES - len(name) - 1:
                     self.odd(index, lines[index])
                 else:
                     start = len(name) + len(block) + 4
@@ -110,7 +110,7 @@ class _Scanner:
                 name, blank, tail = name.partition(b" ")
                 if name not in wanted and name:
                     ends.append(len(name) + 1 if blank else 0)
-                elif name and tail[:1] != b" ":
+                elif name and tail[:1] != b" " and len(lines[index]) <= MAX_LINE_BYTES:
                     found.append((wanted[name], {}, index, len(name) + 1, tail))
                     ends.append(len(name) + 1)
                 else:
