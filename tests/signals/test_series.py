@@ -129,6 +129,23 @@ def test_two_pages_of_one_moment_are_one() -> None:
     assert number(series, "generation_tokens_rate") == 11.0
 
 
+def test_samples_with_a_time_of_their_own_are_as_old_as_that() -> None:
+    series = PodSeries()
+
+    def at(moment: float, tokens: int) -> PageReading:
+        labels, stamp = '{engine="0",model_name="m"}', round(moment * 1000)
+        rows = (f"vllm:num_requests_running{labels} 5", f"vllm:generation_tokens_total{labels} {tokens}")
+        return READER.read("".join(f"{row} {stamp}\n" for row in rows).encode())
+
+    series.add(at(T0, 0), T0 + 600)
+    assert series.received_at == T0
+    assert series.age(T0 + 600) == 600
+    series.add(at(T0 + 10, 50), T0 + 601)
+    assert number(series, "generation_tokens_rate") == 5.0
+    series.add(at(T0 + 9000, 60), T0 + 602)
+    assert series.received_at == T0 + 602, "a time to come is not believed"
+
+
 def test_a_clock_that_went_back_costs_two_pages_and_no_more() -> None:
     series = PodSeries()
     for second in range(20):

@@ -44,6 +44,14 @@ async def test_before_the_first_page_a_pod_is_there_without_a_value(serve: Serve
     assert sample.missing == "no page was received yet"
 
 
+async def test_a_target_of_an_unheard_of_engine_changes_nothing() -> None:
+    collector = Collector(CATALOGUE, WallClock())
+    collector.set_targets([Target("a", "x", {}, DEAD)])
+    with pytest.raises(ValueError, match="no engine 'vlm' in the catalogue"):
+        collector.set_targets([Target("a", "y", {}, DEAD), Target("a", "z", {}, DEAD, engine="vlm")])
+    assert [sample.name for sample in collector.samples("running")] == ["x"]
+
+
 async def test_samples_of_one_namespace_in_the_order_of_the_targets() -> None:
     collector = Collector(CATALOGUE, WallClock())
     places = [("a", "z"), ("b", "y"), ("a", "x")]

@@ -5,7 +5,7 @@ all (of a vLLM page some 8 KiB each, so about 50 KiB a pod). Rates compare the l
 least a window old, so they reach over 30 to 40 s; right after a start, over what there is, from two pages on.
 
 A restart (another engine or start time, a counter that fell or vanished) drops the past, so that no rate reaches over
-it. Times are Unix seconds, of receipt.
+it. Times are Unix seconds, of receipt where the page itself says nothing older.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,8 @@ class PodSample(msgspec.Struct, frozen=True):
     labels: Mapping[str, str]
     value: float | None
     received_at: float | None
-    """Unix seconds at which the pod's last page was received in full; None if none ever was."""
+    """Unix seconds at which the pod's last page was received in full, or of its oldest sample where samples carry an
+    earlier time of their own; None if there never was a page."""
     missing: str = ""
     """Why there is no value; empty when there is one."""
     reported_before: bool = False
@@ -95,7 +96,12 @@ class PodSeries:
         return len(self._past) + (self._latest is not None)
 
     def add(self, reading: PageReading, received_at: float) -> bool:
-        """Keep a page; whether it shows that the server was restarted since the page before."""
+        """Keep a page; whether it shows that the server was restarted since the page before.
+
+        A page whose samples carry a time of their own (of an exporter that repeats what it got, say) is as old as that.
+        """
+        if reading.sampled_at is not None and reading.sampled_at < received_at:
+            received_at = reading.sampled_at
         previous = self._latest
         restart = "" if previous is None else began_anew(previous, reading)
         if restart:

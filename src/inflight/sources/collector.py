@@ -55,16 +55,21 @@ class Collector:
         self._watch: Watch | None = None
 
     def set_targets(self, targets: Iterable[Target]) -> None:
-        """From now on these pods and no others. A pod that was there before keeps what it has reported."""
-        before, self._pods = self._pods, {}
+        """From now on these pods and no others. A pod that was there before keeps what it has reported.
+
+        Raises ValueError, and changes nothing, for a target whose engine is not in the catalogue.
+        """
+        pods: dict[tuple[str, str], WatchedPod] = {}
+        targets = list(targets)
         for target in targets:
             key = (target.namespace, target.name)
-            pod = before.get(key)
-            if pod is not None and pod.continues(target):
-                pod.update(target)
-            else:
+            pod = self._pods.get(key)
+            if pod is None or not pod.continues(target):
                 pod = WatchedPod(target, self._readers, self._window_seconds)
-            self._pods[key] = pod
+            pods[key] = pod
+        for target in targets:
+            pods[target.namespace, target.name].update(target)
+        self._pods = pods
         self._by_namespace = {}
         for pod in self._pods.values():
             self._by_namespace.setdefault(pod.target.namespace, []).append(pod)

@@ -48,7 +48,7 @@ class Credentials:
         """How a server's certificate is judged. Raises CredentialError."""
         if insecure_skip_tls_verify:
             if self._unverified is None:
-                self._unverified = ssl.create_default_context()
+                self._unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                 self._unverified.check_hostname = False
                 self._unverified.verify_mode = ssl.CERT_NONE
             return self._unverified
