@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from inflight.lab.emulator.endpoint import MetricsEndpoint
-from inflight.lab.emulator.page import VllmPage
+from inflight.lab.emulator.page import Process, VllmPage
 from inflight.serve.server import RunningServer, start_server
 from inflight.signals import shipped
 from inflight.sim.fleet import Fleet
@@ -61,11 +61,12 @@ class Wire:
                 changed = True
             if pod.replica is not None:
                 await listening.serve()
-        for uid in [uid for uid in self._ports if uid not in alive]:
-            await self._ports.pop(uid).close()
-            changed = True
-        if changed:
+        gone = [self._ports.pop(uid) for uid in list(self._ports) if uid not in alive]
+        if changed or gone:
+            # Before the ports close: a pod that is gone is no longer listed, so nobody asks it in vain.
             self.collector.set_targets(self._target(listening) for listening in self._ports.values())
+        for listening in gone:
+            await listening.close()
 
     async def close(self) -> None:
         self.collector.set_targets(())
@@ -89,7 +90,10 @@ class Wire:
                     started_at=started,
                     ready_at=setup.epoch_seconds + (pod.ready_at or 0.0),
                 )
-            return b"" if pod.replica is None else page.render((pod.replica,))
+            if pod.replica is None:
+                return b""
+            used = pod.cpu_point(self._fleet.now, setup.cpu)
+            return page.render((pod.replica,), Process(cpu_seconds=0.0 if used is None else used.core_seconds))
 
         return render
 

@@ -111,7 +111,8 @@
         width: plot.holder.clientWidth || 400, height: 190,
         scales: { x: { time: false, range: () => [0, state.setup.horizon_seconds] }, y: plot.plan.limit ? { distr: 3, range: () => [0.05, 100] } : { range: (chart, low, high) => [0, ceiling(plot.plan, high)] } },
         axes: [{ ...axis, values: (chart, ticks) => ticks.map(clock), space: 60, incrs: [60, 120, 300, 600, 1200, 3600, 7200] },
-               { ...axis, size: 54, incrs: plot.plan.limit ? undefined : plot.plan.step ? [1, 2, 4, 8, 16, 32, 64] : undefined,
+               { ...axis, size: 54, grid: plot.plan.limit ? { ...axis.grid, filter: (chart, splits) => splits.map((split) => (decade(split) ? split : null)) } : axis.grid,
+                 incrs: plot.plan.limit ? undefined : plot.plan.step ? [1, 2, 4, 8, 16, 32, 64] : undefined,
                  values: (chart, ticks) => ticks.map((tick) => tick == null ? "" : plot.plan.ratio ? percent(tick, 0) : plot.plan.limit ? decade(tick) : tick.toLocaleString("en")) }],
         series: [{ label: "time", value: (chart, value) => value == null ? "–" : clock(value) }].concat(plot.plan.series.map((series) => ({
           label: series.name, stroke: css(series.colour), width: series.dash ? 1.2 : 2, dash: series.dash, points: { show: false },
