@@ -28,8 +28,8 @@ func calculate(t *testing.T, c *caseLine) (result *calculated, err error) {
 	if err != nil {
 		return nil, problem("now: %v", err)
 	}
-	if now.Before(year2000) {
-		return nil, problem("now: %s lies before 2000", c.Now)
+	if now.Before(year2000) || now.After(year2262) {
+		return nil, problem("now: %s lies before 2000 or after 2262", c.Now)
 	}
 	source := &fixedMetrics{}
 	if err := source.read(c, now); err != nil {

@@ -86,10 +86,15 @@ func (c *caseLine) check() error {
 	if c.Kubernetes != nil && *c.Kubernetes != kubernetes {
 		return problem("this judge plays Kubernetes %s, not %s", kubernetes, *c.Kubernetes)
 	}
+	for _, flag := range []*float64{c.Controller.SyncPeriod, c.Controller.DownscaleWindow, c.Controller.CPUInitialization, c.Controller.InitialReadinessDelay} {
+		if flag != nil && math.Abs(*flag) > math.MaxInt64/1e9 {
+			return problem("controller: %v seconds are more than a duration holds", *flag)
+		}
+	}
 	if c.Method != "" {
 		return nil
 	}
-	if len(c.HPA) == 0 {
+	if len(c.HPA) == 0 || string(c.HPA) == "null" {
 		return problem("the case has no hpa")
 	}
 	if c.Scale == nil || c.Scale.Replicas == nil {
@@ -123,6 +128,11 @@ func (s *step) readMetrics() error {
 
 // readAnswer gives nil for what counts as no answer at all.
 func readAnswer(kind string, raw json.RawMessage) (*metricAnswer, error) {
+	switch kind {
+	case "pods", "resource", "containerResource", "external", "object":
+	default:
+		return nil, nil
+	}
 	if string(raw) == "null" {
 		return nil, nil
 	}
@@ -192,6 +202,9 @@ func (f controllerFlags) tolerance() float64 {
 
 // year2000 is when every bubble's clock starts.
 var year2000 = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// year2262 is where Go's differences of times end.
+var year2262 = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func readTime(text string) (time.Time, error) {
 	if text == "" {

@@ -88,6 +88,13 @@ type calculated struct {
 
 func judge(t *testing.T, line []byte) (result answer) {
 	result.Kubernetes = kubernetes
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			text := fmt.Sprintf("panic: %v", thrown)
+			result.Error = &text
+			result.Syncs, result.calculated = nil, nil
+		}
+	}()
 	var c caseLine
 	err := readStrictly(line, &c)
 	result.ID = c.ID

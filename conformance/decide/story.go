@@ -33,8 +33,8 @@ func playStory(t *testing.T, c *caseLine) (entries []syncEntry, err error) {
 	if err != nil {
 		return nil, problem("start: %v", err)
 	}
-	if start.Before(year2000) {
-		return nil, problem("start: %s lies before 2000", c.Start)
+	if start.Before(year2000) || start.After(year2262) {
+		return nil, problem("start: %s lies before 2000 or after 2262", c.Start)
 	}
 	period := seconds(c.Controller.SyncPeriod, 15)
 	if period <= 0 {
@@ -58,6 +58,10 @@ func play(c *caseLine, hpa *autoscalingv2.HorizontalPodAutoscaler, start time.Ti
 	if err := world.hpas.Add(hpa); err != nil {
 		return nil, err
 	}
+	// The first state is true before the controller runs: from 1.37 on its first sync is immediate.
+	if err := world.enter(&c.Steps[0], hpa.Namespace); err != nil {
+		return nil, problem("steps[0]: %v", err)
+	}
 	utilruntime.PanicHandlers = []func(context.Context, any){
 		func(_ context.Context, thrown any) { world.crash = fmt.Sprint(thrown) },
 	}
@@ -71,23 +75,19 @@ func play(c *caseLine, hpa *autoscalingv2.HorizontalPodAutoscaler, start time.Ti
 		seconds(c.Controller.CPUInitialization, 300),
 		seconds(c.Controller.InitialReadinessDelay, 30),
 	)
-	// The first state is true before the controller runs: from 1.37 on its first sync is immediate.
-	if err := world.enter(&c.Steps[0], hpa.Namespace); err != nil {
-		cancel()
-		synctest.Wait()
-		return nil, err
-	}
 	world.handler.OnAdd(hpa, true)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		controller.Run(ctx, 1)
 	}()
-	entries, err := world.watch(c, hpa.Namespace, start, period)
-	cancel()
-	<-done
-	synctest.Wait()
-	return entries, err
+	defer func() {
+		// Nothing of this bubble may be left when it ends.
+		cancel()
+		<-done
+		synctest.Wait()
+	}()
+	return world.watch(c, hpa.Namespace, start, period)
 }
 
 // watch looks a moment after each sync: two timers due at the same instant have no order.
@@ -96,6 +96,9 @@ func (c *cluster) watch(story *caseLine, namespace string, start time.Time, peri
 	first := start
 	if firstSyncWaits {
 		first = start.Add(period)
+	}
+	if last := first.Add(time.Duration(len(story.Steps)-1) * period); last.Before(first) || last.After(year2262) {
+		return nil, problem("the story goes on after %s", year2262)
 	}
 	entries := make([]syncEntry, 0, len(story.Steps))
 	for i := range story.Steps {

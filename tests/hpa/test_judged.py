@@ -161,7 +161,8 @@ def test_a_planted_fault_is_found(fault: str, corpus: list[Pair], monkeypatch: p
 
 
 def test_the_comparator_tells_apart() -> None:
-    case = {"id": "a", "steps": [{"metrics": {"external/x": {"error": "boom"}}}]}
+    metrics = [{"type": "External", "external": {"metric": {"name": "x", "selector": {"matchLabels": {"a": "1"}}}}}]
+    case = {"id": "a", "hpa": {"spec": {"metrics": metrics}}, "steps": [{"metrics": {"external/x": {"error": "boom"}}}]}
     sync = {
         "replicas": 3,
         "desiredReplicas": 3,
@@ -175,7 +176,7 @@ def test_the_comparator_tells_apart() -> None:
         **sync,
         "currentMetrics": None,
         "conditions": [{**sync["conditions"][1], "reason": None}, sync["conditions"][0]],
-        "events": ["Warning X: it said boom", "Warning Y: no answer for another"],
+        "events": ["Warning X: it said boom", "Warning Y: no answer for external/x?a=1"],
     }
     assert compare(case, answer, {**answer, "syncs": [same]}) == []
     for change in (
@@ -184,6 +185,7 @@ def test_the_comparator_tells_apart() -> None:
         {"currentMetrics": [{"type": ""}]},
         {"events": ["Warning Y: no answer for external/x", "Warning X: it said boom"]},
         {"events": ["Warning X: it says boom", "Warning Y: no answer for external/x"]},
+        {"events": ["Warning X: it said boom", "Warning Y: no answer for external/xy"]},
         {"conditions": sync["conditions"][:1]},
         {"conditions": [{**sync["conditions"][0], "message": "n"}, sync["conditions"][1]]},
     ):

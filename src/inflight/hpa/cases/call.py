@@ -109,6 +109,8 @@ def _per_pod(plain: Any, now_ns: int) -> dict[str, PodMetric]:
 
 
 def _pod_metric(name: str, plain: Any, now_ns: int) -> PodMetric:
+    if plain is None:
+        plain = 0
     if isinstance(plain, int):
         return PodMetric(_check_int(name, plain, MIN_INT64, MAX_INT64), now_ns)
     try:

@@ -4,21 +4,20 @@ Conditions are a set by type; null, absent and an empty list are the same. Where
 case, or says that there was no answer for a key, only what stands around it counts.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from inflight.hpa.cases.story import metric_keys
+from inflight.objects import ObjectError, decode_hpa
+
 _QUOTED = "<quoted>"
-# Up to the end, or to what the controller's own texts go on with.
-_NO_ANSWER = re.compile(r"no answer for \S+")
 
 
 def compare(case: Mapping[str, Any], left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
     """What differs, as `syncs[3].replicas: 4 and 5`; empty when the answers are equal."""
     left, right = _plain(left), _plain(right)
-    quoted = sorted({text for text in _error_texts(case) if text}, key=len, reverse=True)
     if case.get("method"):
-        return list(_differences("", _masked(left, quoted), _masked(right, quoted)))
+        return _masked_differences(case, left, right)
     if left.get("error") is not None and right.get("error") is not None:
         return [] if left.get("id") == right.get("id") else ["the ids differ"]
     steps = len(case.get("steps") or ())
@@ -28,6 +27,11 @@ def compare(case: Mapping[str, Any], left: Mapping[str, Any], right: Mapping[str
             return [f"an answer has {length} syncs for {steps} steps"]
     if left == right:
         return []
+    return _masked_differences(case, left, right)
+
+
+def _masked_differences(case: Mapping[str, Any], left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
+    quoted = sorted({text for text in (*_error_texts(case), *_no_answers(case)) if text}, key=len, reverse=True)
     return list(_differences("", _masked(left, quoted), _masked(right, quoted)))
 
 
@@ -45,6 +49,20 @@ def _error_texts(case: Mapping[str, Any]) -> Iterator[str]:
                 yield text
 
 
+def _no_answers(case: Mapping[str, Any]) -> Iterator[str]:
+    """`no answer for KEY`, with and without the metric's selector."""
+    hpa = case.get("hpa")
+    if not isinstance(hpa, dict):
+        return
+    try:
+        metrics = decode_hpa({"spec": hpa.get("spec") or {}}).spec.metrics
+    except ObjectError:
+        return
+    for key, suffix in [metric_keys(metric) for metric in metrics] or [("resource/cpu", "")]:
+        yield f"no answer for {key}{suffix}"
+        yield f"no answer for {key}"
+
+
 def _plain(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Without keys that say nothing, conditions by type."""
     plain = {key: value for key, value in answer.items() if value is not None}
@@ -59,7 +77,7 @@ def _sync(entry: Mapping[str, Any]) -> dict[str, Any]:
         "desiredReplicas": entry.get("desiredReplicas"),
         "currentMetrics": entry.get("currentMetrics") or [],
         "events": entry.get("events") or [],
-        "conditions": {each.get("type", ""): each for each in entry.get("conditions") or ()},
+        "conditions": {each.get("type") or "": each for each in entry.get("conditions") or ()},
     }
 
 
@@ -75,7 +93,7 @@ def _masked(value: Any, quoted: Sequence[str]) -> Any:
     if isinstance(value, str):
         for text in quoted:
             value = value.replace(text, _QUOTED)
-        return _NO_ANSWER.sub(_QUOTED, value)
+        return value
     if isinstance(value, Mapping):
         return {key: _masked(each, quoted) for key, each in value.items()}
     if isinstance(value, list):

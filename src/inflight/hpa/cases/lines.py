@@ -6,7 +6,7 @@ are passed over. What a line must hold and what is taken for an absent key is wr
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -32,6 +32,12 @@ from inflight.objects import (
 
 YEAR_2000 = parse_time("2000-01-01T00:00:00Z")
 MAX_LINE_BYTES = 64 << 20
+MAX_SECONDS = 2**63 // 10**9
+"""What fits Go's durations, 292 years."""
+LAST_MOMENT = parse_time("2262-01-01T00:00:00Z")
+"""Nothing is played after it: there Go's differences of times end."""
+
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 METHODS = (
     "GetResourceReplicas",
@@ -64,14 +70,14 @@ class ControllerFlags(msgspec.Struct, frozen=True, rename="camel"):
 class StoryScale(msgspec.Struct, frozen=True, rename="camel"):
     """The target at the start."""
 
-    replicas: int
+    replicas: Int32
     selector: str | None = None
 
 
 class StepScale(msgspec.Struct, frozen=True, rename="camel"):
     """What another writer set just before the sync."""
 
-    replicas: int | None = None
+    replicas: Int32 | None = None
 
 
 class ScaleErrors(msgspec.Struct, frozen=True, rename="camel"):
@@ -87,7 +93,7 @@ class Step(msgspec.Struct, frozen=True, rename="camel"):
     pods: list[dict[str, Any]] | None = None
     metrics: dict[str, Any] | None = None
     scale: StepScale | None = None
-    status_replicas: int | None = None
+    status_replicas: Int32 | None = None
     scale_errors: ScaleErrors | None = None
 
 
@@ -96,7 +102,7 @@ class StoryLine(msgspec.Struct, frozen=True, rename="camel"):
 
     hpa: dict[str, Any]
     scale: StoryScale
-    steps: list[Step]
+    steps: list[Step | None]
     id: str = ""
     kubernetes: str | None = None
     feature_gates: dict[str, bool] | None = None
@@ -156,8 +162,11 @@ def read_case(plain: Mapping[str, Any]) -> StoryLine | CallLine:
 def read_controller(line: StoryLine | CallLine, architecture: str = "amd64") -> Controller:
     """Release, gates and flags; what the release does not know is found out when it is used."""
     flags = line.controller.given() if line.controller else {}
+    for name, value in flags.items():
+        if name.endswith("_seconds") and abs(value) > MAX_SECONDS:
+            raise CaseError(f"controller: {name}: {value} seconds are more than a duration holds ({MAX_SECONDS})")
     fields = {
-        "kubernetes": line.kubernetes or NEWEST_JUDGED,
+        "kubernetes": NEWEST_JUDGED if line.kubernetes is None else line.kubernetes,
         "feature_gates": line.feature_gates or {},
         "architecture": architecture,
         **flags,
@@ -176,8 +185,8 @@ def read_moment(text: str | None, name: str) -> Time:
         moment = parse_time(text)
     except TimeError as error:
         raise CaseError(f"{name}: {error}") from error
-    if moment < YEAR_2000:
-        raise CaseError(f"{name}: {text} lies before 2000")
+    if not YEAR_2000 <= moment <= LAST_MOMENT:
+        raise CaseError(f"{name}: {text} lies before 2000 or after {LAST_MOMENT}")
     return moment
 
 
@@ -202,6 +211,8 @@ def _read_pods(plain: list[dict[str, Any]]) -> tuple[Pod, ...]:
 
 
 def _read_text(wanted: Any, value: Any) -> Any:
+    if value is None and wanted is Quantity:
+        value = "0"  # as Go reads it
     return _remembered(wanted, value) if isinstance(value, str) else decode_hook(wanted, value)
 
 

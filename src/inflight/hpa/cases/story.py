@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from inflight.hpa.cases.lines import CaseError, Step, StoryLine, read_answers, read_controller, read_moment, read_pods
+from inflight.hpa.cases.lines import (
+    LAST_MOMENT,
+    CaseError,
+    Step,
+    StoryLine,
+    read_answers,
+    read_controller,
+    read_moment,
+    read_pods,
+)
 from inflight.hpa.controller import NEWEST_JUDGED, to_nanoseconds
 from inflight.hpa.decide import decide
 from inflight.hpa.decision import Decision
@@ -37,7 +46,7 @@ def story_decisions(line: StoryLine, architecture: str = "amd64") -> list[Decisi
     if not line.steps:
         raise CaseError("the case has no steps")
     player = StoryPlayer(line, architecture)
-    return [player.play(step) for step in line.steps]
+    return [player.play(step or Step()) for step in line.steps]
 
 
 class StoryPlayer:
@@ -60,6 +69,8 @@ class StoryPlayer:
 
     def play(self, step: Step) -> Decision:
         """One sync; then the time of the next one has come. Raises CaseError."""
+        if self.now_ns > LAST_MOMENT:
+            raise CaseError(f"the story goes on after {LAST_MOMENT}")
         if step.scale is not None and step.scale.replicas is not None:
             self.replicas = step.scale.replicas
         answers = read_answers(step.metrics, self.now_ns)
@@ -81,7 +92,7 @@ class StoryPlayer:
 
 def _admit(line: StoryLine) -> tuple[HorizontalPodAutoscaler, int]:
     """The HPA as the API server stores it, and the minor release. Raises CaseError where it is refused."""
-    kubernetes, gates = line.kubernetes or NEWEST_JUDGED, line.feature_gates
+    kubernetes, gates = NEWEST_JUDGED if line.kubernetes is None else line.kubernetes, line.feature_gates
     try:
         release = find_release(kubernetes, gates)
         hpa = set_defaults(decode_hpa(line.hpa), kubernetes, gates)
@@ -132,4 +143,8 @@ def _entry(decision: Decision) -> dict[str, Any]:
     entry: dict[str, Any] = to_plain(
         {"conditions": decision.conditions, "currentMetrics": decision.current_metrics, "events": decision.events}
     )
+    for condition in entry["conditions"]:
+        # What Go writes although it is empty.
+        condition.setdefault("type", "")
+        condition.setdefault("status", "")
     return {"replicas": decision.replicas, "desiredReplicas": decision.desired_replicas, **entry}
