@@ -49,7 +49,7 @@ class Batch:
 
     def plan(self, at: float, read_at: float) -> None:
         """Decide the step that begins `at`, with what is in the queue; `read_at` is when the engine looked."""
-        self.chunks = chunks = []
+        chunks = self.chunks
         decodes = self.decodes
         budget = self._budget - decodes.count
         # A lower bound of what is left after this step is cheap; counting exactly is needed only near the end.

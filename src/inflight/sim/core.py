@@ -25,6 +25,7 @@ class EngineCore:
 
     def __init__(self, config: EngineConfig, start: float) -> None:
         self._step_time = config.step_time
+        self._kv_price = config.step_time.d_seconds_per_kv_token
         self._blocks = config.kv_blocks - 1
         self._async = config.async_scheduling
         self.record = Recorder(config.max_model_len_tokens)
@@ -173,10 +174,10 @@ class EngineCore:
         decodes = batch.decodes
         if self._next_input_at <= read_at:
             self._read_inputs(read_at)
-        if batch.waiting or batch.prefills or decodes.free_blocks_at_least(1) < 0:
+        batch.chunks = []
+        roomy = not batch.waiting and not batch.prefills and decodes.has_blocks_to_end()
+        if not roomy:
             batch.plan(at, read_at)
-        else:
-            batch.chunks = []
         held = bool(batch.ended)
         if held:
             batch.release_ended()
@@ -202,13 +203,14 @@ class EngineCore:
         if base is None:
             base = self._step_time.seconds(prefill_tokens=0, prefills=0, decodes=count, kv_tokens=0)
             self._bases[count] = base
-        price = self._step_time.d_seconds_per_kv_token
-        run.first = base + price * decodes.kv_tokens
-        run.slope = price * count
+        run.first = base + self._kv_price * decodes.kv_tokens
+        run.slope = self._kv_price * count
         if self._late or (held and batch.waiting):
             run.length = 1
         else:
-            run.length = decodes.steps_with_blocks(decodes.steps_to_end())
+            run.length = decodes.steps_to_end()
+            if not roomy:
+                run.length = decodes.steps_with_blocks(run.length)
             self._open = not batch.waiting
         self.end = run.boundary(run.length)
         if self._next_input_at <= self.end and (self._open or self._aborts):
@@ -256,8 +258,9 @@ class EngineCore:
                 record.add_steps(run.first, run.slope, length, decodes.count, decodes.count)
             decodes.steps += length
             decodes.kv_tokens += length * decodes.count
-            for sequence in decodes.ended():
-                self._end(sequence, at, events)
+            if decodes.ends[0][0] < decodes.steps:
+                for sequence in decodes.ended():
+                    self._end(sequence, at, events)
         if self._async:
             self._frozen = None
             if batch.waiting or self._next_input_at <= at:

@@ -111,6 +111,10 @@ class Decodes:
         full = (self.steps + steps_ahead) // self._size
         return self._total - self.held - self._quotients - self.count * (full + 2)
 
+    def has_blocks_to_end(self) -> bool:
+        """Whether there surely are blocks for all members until the first of them ends; says no too soon."""
+        return not self.count or self.free_blocks_at_least(self.steps_to_end()) >= 0
+
     def ever_allocated(self, steps_ahead: int) -> int:
         """Blocks allocated since the beginning, after that many more steps."""
         return self._allocated + self.blocks(steps_ahead)

@@ -89,7 +89,7 @@ class Replica:
 
     def submit(self, request: Request, at: float) -> None:
         """A client sends a request. Raises ValueError for one the engine would refuse, and for times gone by."""
-        if at < self.now:
+        if not self.now <= at < inf:
             raise ValueError(f"request {request.id} cannot arrive at {at}: the replica has advanced to {self.now}")
         clients = self._core.clients
         if request.id in clients:
@@ -115,7 +115,7 @@ class Replica:
 
         An id that is not in flight (any more) is no mistake: answers and departures cross.
         """
-        if at < self.now:
+        if not self.now <= at < inf:
             raise ValueError(f"request {request_id} cannot be aborted at {at}: the replica has advanced to {self.now}")
         sequence = self._core.clients.get(request_id)
         if sequence is None or sequence.gone_at < inf:
@@ -130,7 +130,7 @@ class Replica:
 
     def advance(self, until: float) -> list[ReplicaEvent]:
         """Let time pass; returns what left the engine up to and including `until`, in order of time, then of id."""
-        if until < self.now:
+        if not until >= self.now:
             raise ValueError(f"time cannot go back from {self.now} to {until}")
         events: list[ReplicaEvent] = []
         if not self._core.stepping or self._core.end <= until:

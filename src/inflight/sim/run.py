@@ -26,21 +26,22 @@ class Run:
 
     def steps_by(self, at: float) -> int:
         """How many steps are over by then."""
-        elapsed = at - self.start
-        if elapsed < self.first or self.length == 0:
-            return 0
-        middle = self.first - 0.5 * self.slope
-        root = sqrt(middle * middle + 2.0 * self.slope * elapsed)
-        guess = min(int(2.0 * elapsed / (middle + root)), self.length)
-        while guess > 0 and self.boundary(guess) > at:
-            guess -= 1
-        while guess < self.length and self.boundary(guess + 1) <= at:
-            guess += 1
-        return guess
+        steps = self.first_boundary_from(at)
+        return steps - 1 if steps and self.boundary(steps) > at else steps
 
     def first_boundary_from(self, at: float) -> int:
         """The number of steps after which it is `at` or later, at most the length of the run."""
-        if at <= self.start:
+        half = 0.5 * self.slope
+        elapsed = at - self.start
+        if elapsed <= 0.0:
             return 0
-        steps = self.steps_by(at)
-        return steps if steps == self.length or self.boundary(steps) >= at else steps + 1
+        # The positive root of the boundaries' quadratic, in the form that loses no digits where the slope is small.
+        middle = self.first - half
+        steps = int(2.0 * elapsed / (middle + sqrt(middle * middle + 4.0 * half * elapsed)))
+        steps = min(steps, self.length)
+        # The guess is off by one at most; `boundary` itself decides.
+        while steps and self.boundary(steps - 1) >= at:
+            steps -= 1
+        while steps < self.length and self.boundary(steps) < at:
+            steps += 1
+        return steps

@@ -98,6 +98,9 @@ class Tally:
         edges = self.edges
         bucket = bisect_left(edges, first)
         last = first + slope * (count - 1)
+        if bucket == len(edges) or last <= edges[bucket]:
+            self.counts[bucket] += count * times
+            return
         done = 0
         while bucket < len(edges) and last > edges[bucket]:
             within = int((edges[bucket] - first) / slope) + 1
@@ -150,6 +153,7 @@ class ReplicaStats(Struct, frozen=True):
     iteration_tokens: Histogram
 
 
+NO_ITERATION = -1
 FOLD_AT = 1000
 """Events kept before they are put into the histograms together, which costs a third of doing it one by one."""
 
@@ -192,8 +196,9 @@ class Recorder:
         self.prompt_tokens_cached += sequence.hit_tokens
         self._firsts += 1
         self._new_ttfts.append(at - sequence.arrived_at)
-        if len(self._new_steps) >= FOLD_AT:
+        if len(self._new_steps) >= FOLD_AT or len(self._new_ttfts) >= FOLD_AT:
             self._fold_steps()
+            self._fold_firsts()
 
     def add_steps(self, first: float, slope: float, steps: int, decodes: int, tokens: int) -> None:
         """Steps of first, first + slope ... seconds, each with that many decodes that reach somebody, and tokens."""
@@ -201,7 +206,7 @@ class Recorder:
 
     def add_gap(self, seconds: float) -> None:
         """A token that left more than a step after the one before it."""
-        self._new_steps.append((seconds, 0.0, 1, 1, -1))
+        self._new_steps.append((seconds, 0.0, 1, 1, NO_ITERATION))
 
     def add_end(self, sequence: Sequence, at: float) -> None:
         """A request's last token left the engine."""
@@ -212,17 +217,23 @@ class Recorder:
     def _fold_steps(self) -> None:
         new = self._new_steps
         self._new_steps = []
-        add_latencies, add_tokens = self._itl.add_progression, self._iteration.add
+        add_latencies = self._itl.add_progression
+        iterations: dict[int, int] = {}
         for first, slope, steps, decodes, tokens in new:
             if decodes:
                 add_latencies(first, slope, steps, decodes)
-            if tokens >= 0:
-                add_tokens(tokens, steps)
+            iterations[tokens] = iterations.get(tokens, 0) + steps
+        iterations.pop(NO_ITERATION, 0)
+        for tokens, steps in iterations.items():
+            self._iteration.add(tokens, steps)
+
+    def _fold_firsts(self) -> None:
+        self._ttft.add_all(self._new_ttfts)
+        self._new_ttfts = []
 
     def _fold(self) -> None:
         self._fold_steps()
-        self._ttft.add_all(self._new_ttfts)
-        self._new_ttfts = []
+        self._fold_firsts()
         ends = self._new_ends
         self._new_ends = []
         limited = [one for one, _ in ends if one.output == one.max_tokens]

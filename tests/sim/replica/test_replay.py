@@ -2,11 +2,13 @@
 
 import csv
 
+import msgspec
 import pytest
 
 from inflight.sim.engine import Finished, FirstToken, Request
 from inflight.sim.presets import PRESETS
 from inflight.sim.replica import Replica
+from inflight.sim.step_time import StepTime
 
 from .measured import DATA, RUNS, measured, quantile, replayed, rows, submitted, timeseries
 
@@ -30,6 +32,25 @@ def test_every_request_is_near_its_own_time(run: str) -> None:
         for real, model in zip(measured(requests), replayed(PRESETS[RUNS[run]], requests), strict=True)
     ]
     assert sum(errors) / len(errors) < 0.015
+
+
+@pytest.mark.parametrize(
+    ("run", "numbers"),
+    [
+        ("vllm-0.19-llama-3.1-8b-rtx-4090", (3.43e-3, 14.06e-3, 102.8e-6, 0.3e-6, 166.4e-9)),
+        ("vllm-0.19-llama-3.1-8b-rtx-pro-6000", (2.778e-3, 11.5e-3, 44.33e-6, 22.85e-6, 75.48e-9)),
+    ],
+)
+def test_numbers_fitted_to_a_hundred_requests_predict_the_other_two_hundred(
+    run: str, numbers: tuple[float, ...]
+) -> None:
+    """The numbers are what `python bench/fit_measured.py` finds from the times of the first 100."""
+    requests = rows(run)
+    config = msgspec.structs.replace(PRESETS[RUNS[run]], step_time=StepTime(*numbers))
+    real, model = measured(requests)[100:], replayed(config, requests)[100:]
+    for what, within in (("ttft", 0.03), ("tpot", 0.05), ("e2e", 0.03)):
+        means = [sum(getattr(outcome, what) for outcome in side) for side in (model, real)]
+        assert means[0] / means[1] == pytest.approx(1.0, abs=within), what
 
 
 def test_a_cache_bound_engine_runs_few_and_queues_many() -> None:
