@@ -25,7 +25,7 @@ def test_held_by_the_window() -> None:
     decision = Story(hpa(external("30")), 8).sync(total(60))
     assert decision.summary() == (
         "stays at 8: external metric load is 60 over 8 replicas (7.5 each, target 30): 2 wanted; "
-        "held at 8 by higher recommendations of the last 300 s"
+        "held at 8 by higher recommendations of the last 300 s, the last of which leaves in 300 s"
     )
 
 

@@ -351,6 +351,7 @@ class _Sync:
             bound.append(Reason.REPLICA_LIMIT)
         return Trace(
             kubernetes=self.controller.kubernetes,
+            now_ns=self.now_ns,
             branch=branch,
             outcome=outcome,
             current_replicas=self.current,

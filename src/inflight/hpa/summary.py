@@ -10,7 +10,7 @@ def summarize(trace: Trace) -> str:
     """`5 -> 8: ...`: what happened to the count, what asked for it, and what held it."""
     match trace.outcome:
         case Reason.FAILED_GET_SCALE:
-            return f"{trace.current_replicas}: the target's scale could not be read, nothing was done"
+            return f"stays at {trace.current_replicas}: the target's scale could not be read, so nothing was done"
         case Reason.INVALID_SELECTOR | Reason.AMBIGUOUS_SELECTOR:
             assert trace.combination is not None
             return f"stays at {trace.current_replicas}: {trace.combination.error}"
@@ -105,7 +105,7 @@ def _verdict(metric: MetricTrace) -> str:
         case Reason.WITHIN_TOLERANCE:
             return f"within tolerance, {metric.calculation.replicas} kept"
         case Reason.DIRECTION_CHANGED | Reason.AGAINST_DIRECTION:
-            return f"with the pods that have no value counted in it points nowhere, {metric.calculation.replicas} kept"
+            return f"undecided once the other pods are counted in, {metric.calculation.replicas} kept"
     return f"{metric.calculation.replicas} wanted"
 
 
@@ -113,17 +113,22 @@ def _held(trace: Trace) -> str:
     parts = []
     stabilization, limits = trace.stabilization, trace.limits
     if stabilization is not None and stabilization.held:
-        parts.append(_stabilized(stabilization))
+        parts.append(_stabilized(stabilization, trace.now_ns))
     if limits is not None and limits.bound:
         parts.append(_limited(limits))
+    if limits is not None and limits.limited != trace.desired_replicas:
+        parts.append(f"raised to {trace.desired_replicas} by minReplicas")
     return "; ".join(parts) if parts else "limited by nothing"
 
 
-def _stabilized(step: Stabilization) -> str:
+def _stabilized(step: Stabilization, now_ns: int) -> str:
     down = step.reason is Reason.SCALE_DOWN_STABILIZED
     window = (step.scale_down_window_ns if down else step.scale_up_window_ns) / _NANOSECONDS
     extreme = "higher" if down else "lower"
-    return f"held at {step.stabilized} by {extreme} recommendations of the last {window:g} s"
+    text = f"held at {step.stabilized} by {extreme} recommendations of the last {window:g} s"
+    if step.clear_at_ns is not None:
+        text += f", the last of which leaves in {(step.clear_at_ns - now_ns) / _NANOSECONDS:g} s"
+    return text
 
 
 def _limited(limits: Limits) -> str:

@@ -237,6 +237,7 @@ class Trace(msgspec.Struct, frozen=True):
     """One sync."""
 
     kubernetes: str
+    now_ns: int
     branch: Reason
     outcome: Reason
     current_replicas: int
