@@ -1,7 +1,9 @@
 """A whole sync: the branches, what is written and said, and what is remembered."""
 
+import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from inflight.hpa import (
@@ -16,7 +18,7 @@ from inflight.hpa import (
     Recommendation,
     decide,
 )
-from inflight.objects import ReleaseError
+from inflight.objects import ReleaseError, decode_hook, to_json
 
 from .builders import (
     SECOND,
@@ -453,3 +455,21 @@ def test_an_hpas_own_tolerance_is_a_canonical_double() -> None:
     assert decision.trace.scale_up_tolerance == 0.3
     assert decision.replicas == 10
     assert Story(spec, 10).sync(total(131)).replicas == 14
+
+
+def test_a_decision_can_be_written_and_read_back() -> None:
+    story = Story(hpa(external("30"), pods_metric(), behavior={}), 5)
+    members = (*pods(3), pod("pod-3", phase="Pending"), pod("pod-4"))
+    story.sync(total(231), FailedAnswer("x"), pods=members)
+    decision = story.sync(total(30), per_pod(20, 20, 20), pods=members)
+    text = to_json(decision)
+    assert msgspec.json.decode(text, type=Decision, dec_hook=decode_hook) == decision
+    assert json.loads(text)["trace"]["metrics"][1]["calculation"]["pods"]["unready"] == [["pod-3", "Pending"]]
+
+
+def test_the_next_decision_from_a_memory_read_back_is_the_same() -> None:
+    story = Story(hpa(external("30"), behavior={}), 5)
+    decision = story.sync(total(231))
+    again = msgspec.json.decode(to_json(decision.memory), type=Memory, dec_hook=decode_hook)
+    seen = observe(8, total(100))
+    assert decide(story.spec, seen, again, story.now_ns) == decide(story.spec, seen, decision.memory, story.now_ns)

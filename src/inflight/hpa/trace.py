@@ -107,7 +107,8 @@ class PodGroups(msgspec.Struct, frozen=True):
 class SecondPass(msgspec.Struct, frozen=True):
     """The calculation again with missing and unready pods filled in."""
 
-    ratio: float
+    ratio: float | None
+    """None only when read back from JSON, which has no infinity."""
     counted: int
     """Values in the second calculation, which is also what its ratio is multiplied by."""
     missing_filled: str
