@@ -135,7 +135,17 @@ def _unready_for_cpu(pod: Pod, metric: PodMetric, rules: Rules, now_ns: int) -> 
 
 def requests_of(pods: Sequence[Pod], container: str, resource: str, rules: Rules) -> dict[str, int]:
     """Milli-units by pod name, of all pods, set aside or not. Raises RequestError for the first that has none."""
-    return {pod.metadata.name: _request_of(pod, container, resource, rules) for pod in pods}
+    requests = {}
+    for pod in pods:
+        spec = pod.spec
+        if len(spec.containers) == 1 and not (container or spec.init_containers or spec.resources):
+            # Most pods: one container, no wrapping, no sidecars.
+            quantity = spec.containers[0].resources.requests.get(resource)
+            if quantity is not None:
+                requests[pod.metadata.name] = quantity.milli_value()
+                continue
+        requests[pod.metadata.name] = _request_of(pod, container, resource, rules)
+    return requests
 
 
 def _request_of(pod: Pod, container: str, resource: str, rules: Rules) -> int:
