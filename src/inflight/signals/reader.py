@@ -7,7 +7,7 @@ of what a reader keeps (about 200 KiB for a vLLM page). A collector hands one `L
 from collections import OrderedDict
 
 from inflight.signals.catalogue import Catalogue, Engine, detect, prefixes_on
-from inflight.signals.exposition.layout import Layout
+from inflight.signals.exposition.layout import Layout, whole_lines
 from inflight.signals.exposition.page import (
     MAX_PAGE_BYTES,
     Page,
@@ -89,7 +89,7 @@ class PageReader:
         `open_metrics` is what the Content-Type said (True for application/openmetrics-text), None where unknown.
         """
         if may_be_remembered(body, open_metrics, self._max_bytes):
-            remembered = self._remembered(body.split(b"\n"), ends_with_eof(body))
+            remembered = self._remembered(whole_lines(body), ends_with_eof(body))
             if remembered is not None:
                 return remembered
         dialect = check_page(body, open_metrics, self._max_bytes)
@@ -100,7 +100,7 @@ class PageReader:
         found = scan(lines, engine.wanted, dialect, plain=b"\t" not in body and b"\r" not in body)
         plan = make_plan(self._catalogue, engine, rows_of(found))
         if not found.broken and b"\r" not in body:
-            self._last = Known(Layout(lines, found), plan, self._catalogue, self._forced)
+            self._last = Known(Layout(whole_lines(body), found), plan, self._catalogue, self._forced)
             self._layouts.add(self._last)
         return plan.read(found.values, found.sampled_at)
 

@@ -5,7 +5,7 @@ places, quoted names, CRLF, a line that is no sample) goes to the grammar of `li
 complete reader always say the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 
 import msgspec
@@ -50,19 +50,21 @@ def scan(lines: Sequence[bytes], wanted: Mapping[bytes, str], open_metrics: bool
     return scanner.result(plain)
 
 
-def read_values(tails: Sequence[bytes], plain: bool, open_metrics: bool) -> tuple[list[float], float | None]:
-    """The numbers behind the labels, and the oldest explicit time. Raises LineError.
+def json_numbers(joined: bytes, count: int) -> list[float] | None:
+    """Numbers between commas; None where they are not `count` numbers of JSON.
 
-    A JSON number is a number of the formats too, and one decoder call for all is several times faster than one call
-    each; what JSON does not allow (NaN, +Inf, a time, an exemplar, leading zeros) goes to the grammar.
+    A number of JSON is a number of the formats too, and one decoder call for all is several times faster than one call
+    each; what JSON does not allow (NaN, +Inf, a time, an exemplar, leading zeros) is left to the grammar.
     """
-    if plain:
-        try:
-            values = _numbers.decode(b"[" + b",".join(tails) + b"]")
-        except msgspec.DecodeError:
-            values = []
-        if len(values) == len(tails):
-            return values, None
+    try:
+        values = _numbers.decode(b"[" + joined + b"]")
+    except msgspec.DecodeError:
+        return None
+    return values if len(values) == count else None
+
+
+def grammar_values(tails: Iterable[bytes], open_metrics: bool) -> tuple[list[float], float | None]:
+    """The numbers behind the labels, and the oldest explicit time. Raises LineError."""
     values = []
     oldest: float | None = None
     for tail in tails:
@@ -137,10 +139,14 @@ class _Scanner:
     def result(self, plain: bool) -> Scan:
         if len(self._found) > MAX_WANTED:
             raise PageError(f"the page has more than {MAX_WANTED} samples of the catalogue")
-        try:
-            values, sampled_at = read_values([row[-1] for row in self._found], plain, self._open_metrics)
-        except LineError:
-            values, sampled_at = self._values_one_by_one()
+        tails = [row[-1] for row in self._found]
+        sampled_at: float | None = None
+        values = json_numbers(b",".join(tails), len(tails)) if plain else None
+        if values is None:
+            try:
+                values, sampled_at = grammar_values(tails, self._open_metrics)
+            except LineError:
+                values, sampled_at = self._values_one_by_one()
         names, labels, lines, starts, _ = zip(*self._found, strict=True) if self._found else ((), (), (), (), ())
         broken = {name: f"line {index + 1}: {problem}" for name, (index, problem) in self._broken.items()}
         return Scan(names, labels, values, broken, lines, starts, self._ends, sampled_at)
