@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 _DEFAULT_RAMP = "0.7:300,4:600,4:300,0.7:600"
 
 
-@click.command("lab")
+_EXAMPLES = """\b
+Examples:
+  inflight lab
+  inflight lab --ramp 0.7:120,4:120,4:300,0.7:120    a steep ramp: where the work in flight has a hard time
+  inflight lab --cpu-request 1 --no-page -o json     the CPU HPA at a request of one core
+"""
+
+
+@click.command("lab", epilog=_EXAMPLES)
 @click.option(
     "--preset",
     default="llama-3.1-8b/a100-80gb",
@@ -73,16 +81,10 @@ _DEFAULT_RAMP = "0.7:300,4:600,4:300,0.7:600"
 )
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(**options: Any) -> None:
-    r"""Two fleets of emulated vLLM servers get the same requests; one is scaled by CPU, one by the work in flight.
+    """Two fleets of emulated vLLM servers get the same requests; one is scaled by CPU, one by the work in flight.
 
     Prints the address of a live page, then a table, and leaves a report. Ctrl-C at any moment still prints what was
     measured. Exit code 0 when the fleets were measured, whatever the verdict; 2 when the lab could not run.
-
-    \b
-    Examples:
-      inflight lab
-      inflight lab --ramp 0.7:120,4:120,4:300,0.7:120    a steep ramp: where the work in flight has a hard time
-      inflight lab --cpu-request 1 --no-page -o json     the CPU HPA at a request of one core
     """
     import asyncio
 
