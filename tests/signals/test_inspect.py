@@ -128,6 +128,11 @@ class TestFiles:
         assert "sum of 5 rows" in rows["finished_rate"]
         assert any(line.startswith("  batch_limit: no metric; read max_num_seqs") for line in lines)
 
+    def test_a_signal_whose_name_ends_like_a_part_has_a_line_of_its_own(self, tmp_path: Path) -> None:
+        lines = run(str(PAGES / "gaie-epp-1.x.txt")).stdout.splitlines()
+        assert any(line.startswith("waiting_mean  ") for line in lines)
+        assert "arrival_rate" not in run(str(PAGES / "dcgm-exporter-4.5.txt")).stdout
+
     def test_the_table_of_one_page_says_that_rates_need_two(self) -> None:
         output = run(str(PAGES / "tgi-3.3.txt")).stdout
         assert "one page: values as they stand, and totals" in output

@@ -59,6 +59,8 @@ class Report(msgspec.Struct, frozen=True):
     values: "dict[str, SignalValue]"
     missing: dict[str, str]
     totals: "dict[str, SignalValue]"
+    parts: frozenset[str]
+    """Names of quantiles and means, which share the line of their signal."""
 
 
 _HELP = """What Inflight reads on a server's metrics page: engine, each signal with its series, what is missing and why.
@@ -185,7 +187,8 @@ def _report(
     order = {signal: at for at, signal in enumerate(catalogue.signals)}
 
     def place(item: tuple[str, Any]) -> int:
-        return order.get(_PART_OF_DISTRIBUTION.sub("", item[0]), len(order))
+        name = item[0]
+        return order.get(name, order.get(_PART_OF_DISTRIBUTION.sub("", name), len(order)))
 
     found = dict(sorted(derive(later, earlier, seconds).items(), key=place))
     return Report(
@@ -196,6 +199,7 @@ def _report(
         values={name: value for name, value in found.items() if isinstance(value, SignalValue)},
         missing={name: value.reason for name, value in found.items() if not isinstance(value, SignalValue)},
         totals=dict(sorted(totals(later).items(), key=place)) if earlier is None else {},
+        parts=frozenset(name for name in found if name not in order and _PART_OF_DISTRIBUTION.search(name)),
     )
 
 
@@ -396,10 +400,10 @@ def as_table(report: Report) -> Iterator[str]:
     for title, values in (("SIGNAL", report.values), ("TOTAL OF", report.totals)):
         if values:
             yield ""
-            yield from _rows([(title, "VALUE", "UNIT", "HOW", "FROM"), *_lines(values)])
+            yield from _rows([(title, "VALUE", "UNIT", "HOW", "FROM"), *_lines(values, report.parts)])
     reasons: dict[str, list[str]] = {}
     for name, reason in report.missing.items():
-        if _PART_OF_DISTRIBUTION.search(name) is None:
+        if name not in report.parts:
             reasons.setdefault(reason, []).append(name)
     if reasons:
         yield ""
@@ -408,10 +412,10 @@ def as_table(report: Report) -> Iterator[str]:
             yield f"  {', '.join(names)}: {reason}"
 
 
-def _lines(values: "Mapping[str, SignalValue]") -> Iterator[tuple[str, ...]]:
+def _lines(values: "Mapping[str, SignalValue]", parts_of_others: frozenset[str]) -> Iterator[tuple[str, ...]]:
     """A line for each value; the quantiles and the mean of a distribution share one."""
     for name, found in values.items():
-        if _PART_OF_DISTRIBUTION.search(name) is not None and _PART_OF_DISTRIBUTION.sub("", name) in values:
+        if name in parts_of_others and _PART_OF_DISTRIBUTION.sub("", name) in values:
             continue
         shown = f"{found.value:.6g}"
         parts = [f"{name}_{end}" for end in ("p50", "p95", "p99", "mean")]

@@ -52,7 +52,7 @@ def derive(
         return values
     for signal, reading in later.signals.items():
         values.update(_values(signal, reading, pair))
-    if later.engine is not None:
+    if "in_flight" in later.signals:
         for name, compute in _COMPUTED.items():
             values[name] = compute(pair)
     return values
@@ -62,7 +62,7 @@ def _derive_one(name: str, pair: Pair, values: dict[str, SignalValue | Missing])
     signals = pair.later.signals
     if name in signals:
         values.update(_values(name, signals[name], pair))
-    elif name in _COMPUTED and pair.later.engine is not None:
+    elif name in _COMPUTED and "in_flight" in signals:
         values[name] = _COMPUTED[name](pair)
     else:
         base, _, part = name.rpartition("_")
