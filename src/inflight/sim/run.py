@@ -37,11 +37,12 @@ class Run:
             return 0
         # The positive root of the boundaries' quadratic, in the form that loses no digits where the slope is small.
         middle = self.first - half
-        steps = int(2.0 * elapsed / (middle + sqrt(middle * middle + 4.0 * half * elapsed)))
-        steps = min(steps, self.length)
-        # The guess is off by one at most; `boundary` itself decides.
-        while steps and self.boundary(steps - 1) >= at:
+        guess = int(2.0 * elapsed / (middle + sqrt(middle * middle + 4.0 * half * elapsed)))
+        steps = min(guess, self.length - 1)
+        # The guess is off by one at most; the boundaries themselves decide.
+        while steps >= 0 and self.boundary(steps) >= at:
             steps -= 1
+        steps += 1
         while steps < self.length and self.boundary(steps) < at:
             steps += 1
         return steps

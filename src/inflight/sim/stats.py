@@ -217,11 +217,15 @@ class Recorder:
     def _fold_steps(self) -> None:
         new = self._new_steps
         self._new_steps = []
-        add_latencies = self._itl.add_progression
+        itl = self._itl
+        edges, counts = itl.edges, itl.counts
         iterations: dict[int, int] = {}
         for first, slope, steps, decodes, tokens in new:
-            if decodes:
-                add_latencies(first, slope, steps, decodes)
+            if steps > 1:
+                itl.add_progression(first, slope, steps, decodes)
+            else:
+                counts[bisect_left(edges, first)] += decodes
+                itl.sum += first * decodes
             iterations[tokens] = iterations.get(tokens, 0) + steps
         iterations.pop(NO_ITERATION, 0)
         for tokens, steps in iterations.items():
