@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-from inflight.serve.run import freeze_what_stays
+from inflight.serve.garbage import collect_on_schedule
 from inflight.serve.server import start_server
 from inflight.signals import shipped
 from inflight.sources import Collector, Target, WallClock
@@ -97,7 +97,7 @@ async def serve_api_until_told(pipe: Connection, pods_port: int) -> None:
         for pod in range(PODS)
     )
     loop = asyncio.get_running_loop()
-    freeze_what_stays()
+    garbage = asyncio.create_task(collect_on_schedule())
     async with start_server(collector, clock, stats=lambda: collector.stats) as server:
         scraping = asyncio.create_task(collector.run())
         pipe.send((server.port, server.token, server.ca_pem))
@@ -110,9 +110,10 @@ async def serve_api_until_told(pipe: Connection, pods_port: int) -> None:
                 scraping = asyncio.create_task(collector.run())
             stats = collector.stats
             pipe.send((stats.scrapes, sum(stats.failures.values()), time.process_time(), stats.answering))
-        scraping.cancel()
-        with suppress(asyncio.CancelledError):
-            await scraping
+        for task in (scraping, garbage):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
     pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

@@ -1,7 +1,6 @@
 """One run of the server: targets in, API up until a signal, and the reload of what changes meanwhile."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -14,6 +13,7 @@ from inflight.guard import FRESH_SECONDS
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.certificates import read_certificate
 from inflight.serve.files import write_private, write_public
+from inflight.serve.garbage import collect_on_schedule
 from inflight.serve.reload import Reloader, read_targets
 from inflight.serve.server import RunningServer, start_server
 from inflight.serve.settings import RunSettings
@@ -51,7 +51,6 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
         _log.warning(line, settings.scrape_interval_seconds, FRESH_SECONDS)
     vitals = Vitals(clock.now(), settings.scrape_interval_seconds)
     stop = _stop_on_signals()
-    freeze_what_stays()
     async with start_server(
         collector,
         clock,
@@ -67,22 +66,13 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
         _announce(settings, server, len(targets), announce)
         reloader = Reloader(settings, catalogue, collector, server, telemetry)
         async with asyncio.TaskGroup() as group:
-            parts = (collector.run(), reloader.run(), _warm_up(vitals, collector, clock))
+            parts = (collector.run(), reloader.run(), _warm_up(vitals, collector, clock), collect_on_schedule())
             tasks = [group.create_task(part) for part in parts]
             await stop.wait()
             _log.info("event=draining")
             for task in tasks:
                 task.cancel()
     _log.info("event=stopped")
-
-
-def freeze_what_stays() -> None:
-    """Modules, catalogue and the like live as long as the process: the garbage collector need not look through them.
-
-    With 400 pods that makes its longest pause, which is a pause of every answer, four times shorter.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _health(check: str, vitals: Vitals, collector: Collector, clock: WallClock) -> str:
