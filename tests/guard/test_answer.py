@@ -235,3 +235,14 @@ def test_a_sum_never_lies_below_what_was_seen(samples: list[PodSample]) -> None:
     outcome = answer(SUM, samples, NOW)
     if isinstance(outcome, Answer):
         assert outcome.value == math.fsum(s.value for s in samples if usable(s) and s.value is not None)
+
+
+def test_what_an_engine_says_of_its_pods_goes_before_the_table() -> None:
+    """Each endpoint picker counts the whole pool: two of them are the same requests twice."""
+    pickers = [pod("a", 58.0, across="max"), pod("b", 57.0, across="max")]
+    assert said(answer(SUM, pickers, NOW)).value == 58.0
+
+
+def test_pods_that_disagree_on_how_they_combine_go_by_the_table() -> None:
+    mixed = [pod("server", 10.0, across="sum"), pod("picker", 58.0, across="max"), pod("plain", 1.0)]
+    assert said(answer(SUM, mixed, NOW)).value == 69.0

@@ -36,6 +36,14 @@ async def test_values_arrive_with_time_and_labels(serve: Serve) -> None:
         assert (sample.missing, sample.reported_before, sample.alive, sample.failure) == ("", True, True, "")
 
 
+async def test_a_sample_says_how_its_engine_combines_pods(serve: Serve) -> None:
+    picker = await serve((PAGES / "gaie-epp-1.x.txt").read_bytes())
+    server = await serve(page(running=3))
+    async with collecting([picker.target("picker"), server.target("server")]) as c:
+        await until(lambda: all(sample.value is not None for sample in c.samples("in_flight")))
+        assert {sample.name: sample.across for sample in c.samples("in_flight")} == {"picker": "max", "server": "sum"}
+
+
 async def test_before_the_first_page_a_pod_is_there_without_a_value(serve: Serve) -> None:
     collector = Collector(CATALOGUE, WallClock())
     collector.set_targets([(await serve()).target()])

@@ -28,13 +28,18 @@ LARGEST_VALUE = 1e12
 fit into what the HPA reads, thousandths in a signed 64-bit integer."""
 
 
+Across = Literal["sum", "mean", "max"]
+
+
 class Question(msgspec.Struct, frozen=True):
     """What is asked: a signal of every pod, or of all of them combined. `metric` is the name it was asked under."""
 
     metric: str
     signal: str
     per_pod: bool
-    across: Literal["sum", "mean", "max"] = "sum"
+    across: Across = "sum"
+    """How values combine, unless the pods' own engine says otherwise: an endpoint picker counts the whole pool, so two
+    of them are not added."""
 
 
 class PodValue(msgspec.Struct, frozen=True):
@@ -71,12 +76,14 @@ def answer(question: Question, samples: Sequence[PodSample], now: float) -> Answ
     seen: list[PodValue] = []
     unseen: list[PodSample] = []
     unusable: list[PodSample] = []
+    ways: set[str] = set()
     for sample in samples:
         value = sample.value
         received_at = sample.received_at
         fresh = received_at is not None and abs(now - received_at) < FRESH_SECONDS
         if received_at is not None and fresh and value is not None and 0 <= value <= LARGEST_VALUE:
             seen.append(PodValue(sample.namespace, sample.name, value, received_at))
+            ways.add(sample.across or question.across)
         elif not sample.alive or not sample.reported_before:
             continue
         elif not fresh or sample.failure:
@@ -92,15 +99,16 @@ def answer(question: Question, samples: Sequence[PodSample], now: float) -> Answ
         return Unknown("no_value", valueless_sentence(question.metric, samples))
     return Answer(
         values=tuple(seen),
-        value=None if question.per_pod else _combine(question.across, [pod.value for pod in seen]),
+        value=None if question.per_pod else _combine(ways.pop() if len(ways) == 1 else question.across, seen),
         received_at=min(pod.received_at for pod in seen),
         seen=len(seen),
         expected=expected,
     )
 
 
-def _combine(across: Literal["sum", "mean", "max"], values: list[float]) -> float:
+def _combine(across: str, seen: list[PodValue]) -> float:
     """Added exactly, so that the order of the pods does not matter."""
+    values = [pod.value for pod in seen]
     if across == "max":
         return max(values)
     total = math.fsum(values)

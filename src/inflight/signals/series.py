@@ -56,6 +56,9 @@ class PodSample(msgspec.Struct, frozen=True):
     """Why the last attempt to reach the pod failed; empty when it succeeded or none was made yet."""
     quiet: bool = False
     """The page is fine and says that nothing happened that this signal could measure (no request finished, say)."""
+    across: str = ""
+    """How the catalogue combines this signal over pods of this engine (`sum`, `mean`, `max`); empty where it does not
+    say, or says `merge` (buckets, which a value does not carry)."""
 
 
 class PodSeries:

@@ -2,7 +2,7 @@
 
 from yarl import URL
 
-from inflight.signals import Catalogue, LayoutCache, Missing, PageReader
+from inflight.signals import Catalogue, LayoutCache, Missing, PageReader, SignalValue
 from inflight.signals.series import PodSample, PodSeries
 from inflight.sources import schedule
 from inflight.sources.scrape import Failure
@@ -122,6 +122,7 @@ class WatchedPod:
             alive=not target.terminating,
             failure=failure.text if failure is not None else "",
             quiet=isinstance(value, Missing) and series.is_quiet(signal),
+            across=value.across if isinstance(value, SignalValue) and value.across != "merge" else "",
         )
 
     def status(self, wanted_interval: float | None) -> PodStatus:
