@@ -90,7 +90,8 @@ class _Sync:
         self.observation = observation
         self.controller = controller
         self.rules: Rules = rules_of(controller)
-        self.now_ns = now_ns
+        self.now_ns = int(now_ns)
+        """A `Time` would go into trace and memory as text."""
         self.current = observation.replicas
         self.minimum = 1 if self.spec.min_replicas is None else self.spec.min_replicas
         self.maximum = self.spec.max_replicas

@@ -42,7 +42,7 @@ def _invalid(trace: Trace) -> str:
     if not failed:
         return trace.combination.error if trace.combination else "no metric could be computed"
     first = failed[0]
-    text = f"{_label(first)} failed ({first.error})"
+    text = f"{metric_label(first)} failed ({first.error})"
     if len(failed) < len(trace.metrics):
         return f"{text}, and without all metrics the count is not lowered"
     if len(failed) > 1:
@@ -56,10 +56,11 @@ def _wish(trace: Trace) -> str:
     if combination is None or combination.winner is None:
         return ""
     metric = trace.metrics[combination.winner]
-    return f"{_label(metric)} is {_value(metric)}: {_verdict(metric)}"
+    return f"{metric_label(metric)} is {_value(metric)}: {_verdict(metric)}"
 
 
-def _label(metric: MetricTrace) -> str:
+def metric_label(metric: MetricTrace) -> str:
+    """`external metric inflight_requests`."""
     names = {
         "External": "external metric",
         "Pods": "pods metric",
@@ -77,14 +78,14 @@ def _value(metric: MetricTrace) -> str:
             calculation.pods
         )
     if metric.target_kind == "Value":
-        return f"{_plain(calculation.usage_milli)} (target {_plain(metric.target)})"
+        return f"{plain(calculation.usage_milli)} (target {plain(metric.target)})"
     if metric.source in {"External", "Object"}:
         total, replicas = calculation.total_milli or 0, calculation.counted or 0
-        each = f"{_plain(calculation.usage_milli)} each, " if replicas > 0 else ""
-        return f"{_plain(total)} over {_count(replicas, 'replica')} ({each}target {_plain(metric.target)})"
+        each = f"{plain(calculation.usage_milli)} each, " if replicas > 0 else ""
+        return f"{plain(total)} over {count_of(replicas, 'replica')} ({each}target {plain(metric.target)})"
     pods = len(calculation.pods.ready) if calculation.pods else 0
     return (
-        f"{_plain(calculation.usage_milli)} on average over {_count(pods, 'pod')} (target {_plain(metric.target)})"
+        f"{plain(calculation.usage_milli)} on average over {count_of(pods, 'pod')} (target {plain(metric.target)})"
         + _asides(calculation.pods)
     )
 
@@ -143,15 +144,16 @@ def _limited(limits: Limits) -> str:
         return f"limited to {limits.limited}: scaling {limits.direction} is disabled by the policy"
     binding = [policy for policy in limits.policies if policy.limit == limits.rate_limit] or list(limits.policies)
     policy = binding[0]
-    amount = f"{policy.value}%" if policy.type == "Percent" else _count(policy.value, "pod")
+    amount = f"{policy.value}%" if policy.type == "Percent" else count_of(policy.value, "pod")
     return f"limited to {limits.limited} by the policy of {amount} in {policy.period_seconds} s"
 
 
-def _count(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
+    """`1 pod`, `2 pods`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _plain(milli: int) -> str:
+def plain(milli: int) -> str:
     """Thousandths as people write numbers; the controller's own averages are cut to thousandths."""
     if abs(milli) >= 10**15:
         return str(Quantity.from_milli(milli))

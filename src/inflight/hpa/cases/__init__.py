@@ -14,7 +14,7 @@ from inflight.hpa.cases.lines import (
     decode_line,
     read_case,
 )
-from inflight.hpa.cases.story import StoryPlayer, play_story, story_decisions
+from inflight.hpa.cases.story import StoryPlayer, play_story, story_decisions, story_records
 from inflight.hpa.controller import NEWEST_JUDGED
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "play_story",
     "read_case",
     "story_decisions",
+    "story_records",
 ]
 
 

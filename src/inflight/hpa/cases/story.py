@@ -1,6 +1,6 @@
 """Plays a story: one sync a step, the memory handed from one to the next."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inflight.hpa.cases.lines import (
@@ -18,6 +18,7 @@ from inflight.hpa.decide import decide
 from inflight.hpa.decision import Decision
 from inflight.hpa.memory import Memory
 from inflight.hpa.observation import FailedAnswer, MetricAnswer, Observation
+from inflight.hpa.record import Record, make_record
 from inflight.objects import (
     HorizontalPodAutoscaler,
     LabelSelector,
@@ -54,28 +55,34 @@ class StoryPlayer:
 
     def __init__(self, line: StoryLine, architecture: str = "amd64") -> None:
         """Raises CaseError where the case cannot be played at all."""
-        self._controller = read_controller(line, architecture)
-        self._hpa, minor = _admit(line)
-        self._period_ns = to_nanoseconds(self._controller.sync_period_seconds)
+        self.controller = read_controller(line, architecture)
+        self.hpa, minor = _admit(line)
+        self._period_ns = to_nanoseconds(self.controller.sync_period_seconds)
         if self._period_ns <= 0:
             raise CaseError("controller.syncPeriodSeconds must be above 0")
-        self.now_ns: int = read_moment(line.start, "start")
+        self.now_ns = int(read_moment(line.start, "start"))
         if minor < _FIRST_RELEASE_AT_ONCE:
             self.now_ns += self._period_ns
-        self._keys = [metric_keys(metric) for metric in self._hpa.spec.metrics]
+        self._keys = [metric_keys(metric) for metric in self.hpa.spec.metrics]
         self._selector = line.scale.selector or ""
-        self._memory = Memory(status=self._hpa.status)
+        self.memory = Memory(status=self.hpa.status)
         self.replicas = line.scale.replicas
 
     def play(self, step: Step) -> Decision:
         """One sync; then the time of the next one has come. Raises CaseError."""
+        decision = decide(self.hpa, self.see(step), self.memory, self.now_ns, self.controller)
+        self.go_on(decision)
+        return decision
+
+    def see(self, step: Step) -> Observation:
+        """What the sync that is due sees of the cluster. Raises CaseError."""
         if self.now_ns > LAST_MOMENT:
             raise CaseError(f"the story goes on after {LAST_MOMENT}")
         if step.scale is not None and step.scale.replicas is not None:
             self.replicas = step.scale.replicas
         answers = read_answers(step.metrics, self.now_ns)
         errors = step.scale_errors
-        observation = Observation(
+        return Observation(
             replicas=self.replicas,
             status_replicas=self.replicas if step.status_replicas is None else step.status_replicas,
             selector=self._selector,
@@ -84,10 +91,23 @@ class StoryPlayer:
             scale_get_error=errors.get if errors else None,
             scale_update_error=errors.update if errors else None,
         )
-        decision = decide(self._hpa, observation, self._memory, self.now_ns, self._controller)
-        self._memory, self.replicas = decision.memory, decision.replicas
+
+    def go_on(self, decision: Decision) -> None:
+        """The target and the memory as the decision leaves them, and the next period."""
+        self.memory, self.replicas = decision.memory, decision.replicas
         self.now_ns += self._period_ns
-        return decision
+
+
+def story_records(line: StoryLine, architecture: str = "amd64") -> Iterator[Record]:
+    """A record of each step's sync. Raises CaseError, at the latest at the step that cannot be played."""
+    if not line.steps:
+        raise CaseError("the case has no steps")
+    player = StoryPlayer(line, architecture)
+    for step in line.steps:
+        seen, memory, now_ns = player.see(step or Step()), player.memory, player.now_ns
+        decision = decide(player.hpa, seen, memory, now_ns, player.controller)
+        yield make_record(player.hpa, seen, memory, now_ns, player.controller, decision=decision)
+        player.go_on(decision)
 
 
 def _admit(line: StoryLine) -> tuple[HorizontalPodAutoscaler, int]:
