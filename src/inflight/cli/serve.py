@@ -84,6 +84,11 @@ def _check_interval(_context: click.Context, _parameter: click.Parameter, value:
     type=click.Path(path_type=Path),
     help="Write the certificate there that clients must trust (of the one made for this run).",
 )
+@click.option(
+    "--authentication-kubeconfig",
+    type=click.Path(path_type=Path),
+    help="Let this cluster say who is asking and what they may read, instead of a token (see docs/cluster.md).",
+)
 def command(
     *,
     targets_file: Path,
@@ -95,6 +100,7 @@ def command(
     tls_min_version: str,
     token_file: Path | None,
     ca_file: Path | None,
+    authentication_kubeconfig: Path | None,
 ) -> None:
     r"""Scrape inference servers and serve their load as Kubernetes custom and external metrics over HTTPS.
 
@@ -111,7 +117,12 @@ def command(
         raise click.UsageError("--tls-cert-file and --tls-private-key-file belong together: give both or none")
     if ca_file is not None and tls_cert_file is not None:
         raise click.UsageError("--ca-file is for the certificate made for this run; with --tls-cert-file there is none")
+    if authentication_kubeconfig is not None and token_file is not None:
+        raise click.UsageError(
+            "--token-file is for the token of this run; with --authentication-kubeconfig there is none"
+        )
 
+    from inflight.cluster.errors import ConfigError
     from inflight.documents import DocumentError
     from inflight.serve.certificates import CertificateError
     from inflight.serve.run import run_server
@@ -128,8 +139,9 @@ def command(
         tls_min_version=tls_min_version,
         token_file=token_file,
         ca_file=ca_file,
+        authentication_kubeconfig=authentication_kubeconfig,
     )
     try:
         run_server(settings, click.echo)
-    except (CertificateError, DocumentError, OSError, ServeError) as error:
+    except (CertificateError, ConfigError, DocumentError, OSError, ServeError) as error:
         raise CannotRun(str(error)) from error

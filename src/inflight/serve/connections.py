@@ -17,11 +17,13 @@ from aiohttp.web import BaseRequest, Response, StreamResponse
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
+from inflight.cluster.credentials import lower_headers
 from inflight.serve.api import messages
 from inflight.serve.api.handler import Manner, MetricsApi, refusal_response
 from inflight.serve.api.refusals import Refused
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.api.uri import MAX_TARGET_BYTES
+from inflight.serve.door import Door, Peer, peer_of
 
 MAX_CONNECTIONS = 512
 """Go clients keep at most 25 idle ones per host; a kube-apiserver has a handful open."""
@@ -44,9 +46,10 @@ _log = logging.getLogger(__name__)
 class _Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("answering_since", "waiting_since")
+    __slots__ = ("answering_since", "peer", "waiting_since")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.peer: Peer | None = None
         self.waiting_since: float | None = self._loop.time()
         self.answering_since: float | None = None
         super().connection_made(transport)
@@ -105,9 +108,10 @@ def _why_unreadable(error: BaseException | None, message: str) -> Refused:
 class Front(Server):
     """Accepts connections for one API."""
 
-    def __init__(self, api: MetricsApi, telemetry: Telemetry) -> None:
+    def __init__(self, api: MetricsApi, telemetry: Telemetry, door: Door | None = None) -> None:
         super().__init__(self._serve)
         self._api = api
+        self._door = door
         self._telemetry = telemetry
         self._options: dict[str, Any] = {
             "keepalive_timeout": KEEP_ALIVE_SECONDS,
@@ -150,28 +154,36 @@ class Front(Server):
         if sum(len(name) + len(value) for name, value in request.raw_headers) > MAX_HEADER_BYTES:
             refusal = Refused(431, f"the headers are longer than {MAX_HEADER_BYTES} bytes", close=True)
             return _to_aiohttp(refusal_response(refusal, Manner()))
-        response = self._api.handle(
-            messages.Request(
-                method=request.method,
-                target=request.raw_path,
-                authorization=headers.get("Authorization", ""),
-                accept=",".join(headers.getall("Accept", ())),
-                user_agent=headers.get("User-Agent", ""),
-                has_body=request.body_exists or "Upgrade" in headers,
-            )
+        question = messages.Request(
+            method=request.method,
+            target=request.raw_path,
+            authorization=headers.get("Authorization", ""),
+            accept=",".join(headers.getall("Accept", ())),
+            user_agent=headers.get("User-Agent", ""),
+            has_body=request.body_exists or "Upgrade" in headers,
         )
-        answer = _to_aiohttp(response)
-        if self.draining:
-            answer.force_close()
         connection = cast("_Connection", request.protocol)
         connection.answering_since = self._loop.time()
         try:
+            refusal_at_door = None if self._door is None else await self._ask_door(question, request, connection)
+            response = self._api.handle(question, refusal_at_door)
+            answer = _to_aiohttp(response)
+            if self.draining:
+                answer.force_close()
             await answer.prepare(request)
             await answer.write_eof()
         finally:
             connection.answering_since = None
         self._telemetry.observe_duration(response.api, time.perf_counter() - begun)
         return answer
+
+    async def _ask_door(
+        self, question: messages.Request, request: BaseRequest, connection: _Connection
+    ) -> Refused | None:
+        assert self._door is not None
+        if connection.peer is None:
+            connection.peer = peer_of(connection.transport)
+        return await self._door.refusal(question, lower_headers(request.raw_headers), connection.peer)
 
 
 def _to_aiohttp(response: messages.Response) -> Response:

@@ -6,12 +6,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
+from inflight.cluster import TrustWatcher
 from inflight.guard import FRESH_SECONDS
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.certificates import read_certificate
+from inflight.serve.door import ClusterDoor, cluster_door, take_authorities
 from inflight.serve.files import write_private, write_public
 from inflight.serve.garbage import collect_on_schedule
 from inflight.serve.reload import Reloader, read_targets
@@ -27,7 +30,8 @@ _log = logging.getLogger(__name__)
 
 
 def run_server(settings: RunSettings, announce: Callable[[str], None]) -> None:
-    """Runs until SIGTERM or SIGINT. Raises DocumentError, CertificateError, ServeError or OSError if it cannot start.
+    """Runs until SIGTERM or SIGINT. Raises DocumentError, CertificateError, ServeError, ConfigError or OSError
+    if it cannot start.
 
     `announce` gets the lines for the person who started it: the address and, once, the token.
     """
@@ -51,22 +55,29 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
         _log.warning(line, settings.scrape_interval_seconds, FRESH_SECONDS)
     vitals = Vitals(clock.now(), settings.scrape_interval_seconds)
     stop = _stop_on_signals()
-    async with start_server(
-        collector,
-        clock,
-        address=settings.address,
-        port=settings.port,
-        certificate=certificate,
-        tls_min_version=settings.tls_min_version,
-        health=lambda check: _health(check, vitals, collector, clock),
-        warming_up=lambda: vitals.warming_up,
-        stats=lambda: collector.stats,
-        telemetry=telemetry,
-    ) as server:
+    async with (
+        _door(settings) as (door, watcher),
+        start_server(
+            collector,
+            clock,
+            address=settings.address,
+            port=settings.port,
+            certificate=certificate,
+            tls_min_version=settings.tls_min_version,
+            health=lambda check: _health(check, vitals, collector, clock, watcher),
+            warming_up=lambda: vitals.warming_up,
+            stats=lambda: collector.stats,
+            telemetry=telemetry,
+            door=door,
+        ) as server,
+    ):
         _announce(settings, server, len(targets), announce)
         reloader = Reloader(settings, catalogue, collector, server, telemetry)
         async with asyncio.TaskGroup() as group:
-            parts = (collector.run(), reloader.run(), _warm_up(vitals, collector, clock), collect_on_schedule())
+            parts = [collector.run(), reloader.run(), _warm_up(vitals, collector, clock), collect_on_schedule()]
+            if watcher is not None:
+                watcher.changed = partial(take_authorities, server.context)
+                parts.append(watcher.run())
             tasks = [group.create_task(part) for part in parts]
             await stop.wait()
             _log.info("event=draining")
@@ -75,9 +86,23 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
     _log.info("event=stopped")
 
 
-def _health(check: str, vitals: Vitals, collector: Collector, clock: WallClock) -> str:
+@asynccontextmanager
+async def _door(settings: RunSettings) -> AsyncIterator[tuple[ClusterDoor | None, TrustWatcher | None]]:
+    """None where the token of this run decides who may ask."""
+    if settings.authentication_kubeconfig is None:
+        yield None, None
+        return
+    async with cluster_door(settings.authentication_kubeconfig) as (door, watcher):
+        yield door, watcher
+
+
+def _health(
+    check: str, vitals: Vitals, collector: Collector, clock: WallClock, watcher: TrustWatcher | None = None
+) -> str:
     problem = vitals.standstill(collector.stats, clock.now())
-    return vitals.warming_up if check == "readyz" and not problem else problem
+    if check != "readyz" or problem:
+        return problem
+    return vitals.warming_up or (watcher.problem if watcher is not None else "")
 
 
 async def _warm_up(vitals: Vitals, collector: Collector, clock: WallClock) -> None:
@@ -93,7 +118,10 @@ def _announce(settings: RunSettings, server: RunningServer, pods: int, announce:
     if settings.token_file is not None:
         write_private(settings.token_file, server.token.encode() + b"\n")
     announce(f"serving {server.url} for {pods} pods of {settings.targets_file}")
-    announce(f"token: {server.token}" if settings.token_file is None else f"token: in {settings.token_file}")
+    if settings.authentication_kubeconfig is not None:
+        announce(f"who may ask is decided by the cluster of {settings.authentication_kubeconfig}")
+    else:
+        announce(f"token: {server.token}" if settings.token_file is None else f"token: in {settings.token_file}")
     _log.info("event=listening url=%s pods=%d pid=%d", server.url, pods, os.getpid())
 
 

@@ -15,6 +15,7 @@ from inflight.serve.api.questions import SampleSource
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.certificates import ServingCertificate, make_certificate, server_context
 from inflight.serve.connections import Front
+from inflight.serve.door import Door, ask_for_certificates
 from inflight.serve.own_metrics import own_metrics_page
 from inflight.sources import CollectorStats
 from inflight.sources.clock import Clock
@@ -35,6 +36,7 @@ class RunningServer(msgspec.Struct, frozen=True):
     address: str
     port: int
     token: str
+    """ "" where a door decides who may ask."""
     ca_pem: bytes | None
     """The certificate to trust (PEM); None where the serving certificate came from files."""
     context: ssl.SSLContext
@@ -63,16 +65,23 @@ async def start_server(
     warming_up: Callable[[], str] = lambda: "",
     stats: Callable[[], CollectorStats] | None = None,
     telemetry: Telemetry | None = None,
+    door: Door | None = None,
 ) -> AsyncIterator[RunningServer]:
     """Serves the metrics APIs while the block runs, then drains. Port 0 takes any free one; raises ServeError.
 
     `source` answers as a Collector does; its `stats`, where given, are shown on `/metrics`. `warming_up` returns a
     sentence while not even the pods known at the start have been read: no value for a whole fleet is given then.
+    With a `door` there is no token: the door decides who may ask, and clients may show certificates.
     """
     telemetry = telemetry if telemetry is not None else Telemetry()
-    token = token if token is not None else secrets.token_urlsafe(32)
+    if door is not None:
+        token = None
+    elif token is None:
+        token = secrets.token_urlsafe(32)
     certificate = certificate if certificate is not None else make_certificate(address, datetime.now(UTC))
     context = server_context(certificate, tls_min_version)
+    if door is not None:
+        ask_for_certificates(context)
     front: Front | None = None
 
     def page() -> bytes:
@@ -80,14 +89,14 @@ async def start_server(
         return own_metrics_page(telemetry, stats() if stats is not None else None, clock.now())
 
     api = MetricsApi(source, clock, token, health=health, warming_up=warming_up, own_metrics=page, telemetry=telemetry)
-    front = Front(api, telemetry)
+    front = Front(api, telemetry, door)
     listener = await _listen(front, address, port, context)
     try:
         front.sweep()
         yield RunningServer(
             address=address,
             port=listener.sockets[0].getsockname()[1],
-            token=token,
+            token=token or "",
             ca_pem=certificate.ca,
             context=context,
             api=api,

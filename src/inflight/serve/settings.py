@@ -17,3 +17,4 @@ class RunSettings(msgspec.Struct, frozen=True):
     tls_min_version: str = "VersionTLS12"
     token_file: Path | None = None
     ca_file: Path | None = None
+    authentication_kubeconfig: Path | None = None

@@ -53,24 +53,24 @@ class Manner(msgspec.Struct, frozen=True):
 
 
 class MetricsApi:
-    """Answers requests from one source of samples."""
+    """Answers requests from one source of samples. `token` is None only where a door decides who may ask."""
 
     def __init__(
         self,
         source: SampleSource,
         clock: Clock,
-        token: str,
+        token: str | None,
         *,
         health: HealthCheck = lambda _: "",
         warming_up: Callable[[], str] = lambda: "",
         own_metrics: Callable[[], bytes] = lambda: b"",
         telemetry: Telemetry | None = None,
     ) -> None:
-        if not token:
+        if token is not None and not token:
             raise ValueError("the token of the metrics API must not be empty")
         self._source = source
         self._clock = clock
-        self._token = token.encode()
+        self._token = None if token is None else token.encode()
         self._health = health
         self._warming_up = warming_up
         self._own_metrics = own_metrics
@@ -78,7 +78,7 @@ class MetricsApi:
         self._verdicts = VerdictLog()
         self._discovery: dict[tuple[Discovery, Manner], bytes] = {}
 
-    def handle(self, request: Request) -> Response:
+    def handle(self, request: Request, refusal_at_door: Refused | None = None) -> Response:
         """The response to a request; whatever the client sends, this does not raise."""
         manner = Manner(choose_encoding(request.accept) or "application/json")
         route: Route | None = None
@@ -86,6 +86,8 @@ class MetricsApi:
             segments, parameters = split_target(request.target)
             manner = Manner(manner.encoding, _wants_pretty(parameters, request.user_agent))
             if not (len(segments) == 1 and segments[0] in HEALTH_PATHS):
+                if refusal_at_door is not None:
+                    raise refusal_at_door
                 self._check_token(request.authorization)
             route = find_route(segments)
             response = self._answer(request, route, parameters, manner)
@@ -99,6 +101,8 @@ class MetricsApi:
 
     def _check_token(self, authorization: str) -> None:
         """No credentials: 403, as for Kubernetes' anonymous user; credentials that are not ours: 401."""
+        if self._token is None:
+            return
         scheme, _, credentials = authorization.strip().partition(" ")
         if not scheme or (scheme.lower() == "bearer" and not credentials.strip()):
             raise Refused(403, "forbidden: the token of this server is needed, as in 'Authorization: Bearer TOKEN'")

@@ -1,0 +1,139 @@
+"""Whom the cluster lets vouch for a caller: its client authority, and the front proxy with its headers.
+
+kube-apiserver publishes it in the ConfigMap `kube-system/extension-apiserver-authentication` for servers like this one
+(kube-apiserver `pkg/controlplane/controller/clusterauthenticationtrust`). It is watched: authorities are rotated.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from cryptography import x509
+
+from inflight.cluster.client import Client
+from inflight.cluster.credentials import Anchor, anchor_of
+from inflight.cluster.errors import ApiError, ClusterError, ConfigError
+from inflight.cluster.reflector import Reflector
+
+NAMESPACE = "kube-system"
+NAME = "extension-apiserver-authentication"
+PATH = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+MAX_CERTIFICATES = 200
+HOW_TO_GRANT = (
+    f"bind the Role {NAME}-reader of {NAMESPACE} to the service account that this process runs as"
+    f" (kubectl create rolebinding -n {NAMESPACE} inflight-auth-reader --role={NAME}-reader"
+    " --serviceaccount=NAMESPACE:NAME)"
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Trust(msgspec.Struct, frozen=True):
+    """Empty bundles: nobody is known by a certificate."""
+
+    client_ca_pem: str = ""
+    client_anchors: frozenset[Anchor] = frozenset()
+    proxy_ca_pem: str = ""
+    proxy_anchors: frozenset[Anchor] = frozenset()
+    allowed_names: tuple[str, ...] = ()
+    """Common names of the front proxy; none listed means any."""
+    username_headers: tuple[str, ...] = ()
+    uid_headers: tuple[str, ...] = ()
+    group_headers: tuple[str, ...] = ()
+    extra_prefixes: tuple[str, ...] = ()
+
+    @property
+    def ca_pem(self) -> str:
+        return f"{self.client_ca_pem}\n{self.proxy_ca_pem}"
+
+
+def parse_trust(data: Mapping[str, Any]) -> Trust:
+    """The `data` of the ConfigMap. Raises ConfigError naming the key."""
+    client_pem, client_anchors = _bundle(data, "client-ca-file")
+    proxy_pem, proxy_anchors = _bundle(data, "requestheader-client-ca-file")
+    return Trust(
+        client_ca_pem=client_pem,
+        client_anchors=client_anchors,
+        proxy_ca_pem=proxy_pem,
+        proxy_anchors=proxy_anchors,
+        allowed_names=_names(data, "requestheader-allowed-names"),
+        username_headers=_names(data, "requestheader-username-headers"),
+        uid_headers=_names(data, "requestheader-uid-headers"),
+        group_headers=_names(data, "requestheader-group-headers"),
+        extra_prefixes=_names(data, "requestheader-extra-headers-prefix"),
+    )
+
+
+class TrustWatcher:
+    """Keeps the trust up to date. What cannot be used is refused and the one before it kept."""
+
+    def __init__(self, client: Client, changed: Callable[[Trust], None] = lambda _: None) -> None:
+        self._client = client
+        self.changed = changed
+        self.trust = Trust()
+        self.problem = "the cluster's authorities have not been read yet"
+        """A sentence while it is not known whom to trust; "" once it has been read."""
+
+    async def run(self) -> None:
+        """Watches until cancelled; an API server that is away is waited for."""
+        reflector = Reflector(
+            self._client,
+            PATH,
+            decode=lambda plain: dict(plain.get("data") or {}),
+            changed=self.take,
+            params={"fieldSelector": f"metadata.name={NAME}"},
+            failed=self._note,
+        )
+        await reflector.run()
+
+    def take(self, objects: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+        """The ConfigMaps that match, by namespace and name: one or none."""
+        data = objects.get((NAMESPACE, NAME))
+        if data is None:
+            self._note(ConfigError(f"the ConfigMap {NAMESPACE}/{NAME} is not there: the cluster has no aggregation"))
+            return
+        try:
+            trust = parse_trust(data)
+        except ConfigError as error:
+            self._note(error)
+            return
+        self.problem = ""
+        if trust != self.trust:
+            self.trust = trust
+            _log.info(
+                "event=trust_changed client_authorities=%d proxy_authorities=%d allowed_names=%s",
+                len(trust.client_anchors),
+                len(trust.proxy_anchors),
+                ",".join(trust.allowed_names) or "(any)",
+            )
+            self.changed(trust)
+
+    def _note(self, error: ClusterError) -> None:
+        sentence = str(error)
+        if isinstance(error, ApiError) and error.code in {401, 403}:
+            sentence += f"; {HOW_TO_GRANT}"
+        if self.problem:
+            self.problem = sentence
+        _log.warning("event=trust_not_read why=%r", sentence)
+
+
+def _bundle(data: Mapping[str, Any], key: str) -> tuple[str, frozenset[Anchor]]:
+    pem = data.get(key) or ""
+    if not pem.strip():
+        return "", frozenset()
+    try:
+        certificates = x509.load_pem_x509_certificates(pem.encode())
+    except ValueError as error:
+        raise ConfigError(f"{key} of the ConfigMap {NAMESPACE}/{NAME} holds no PEM certificates") from error
+    if len(certificates) > MAX_CERTIFICATES:
+        raise ConfigError(f"{key} of the ConfigMap {NAMESPACE}/{NAME} has more than {MAX_CERTIFICATES} certificates")
+    return pem, frozenset(anchor_of(certificate) for certificate in certificates)
+
+
+def _names(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    text = data.get(key) or "[]"
+    try:
+        return msgspec.json.decode(text, type=tuple[str, ...])
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{key} of the ConfigMap {NAMESPACE}/{NAME} is no JSON list of texts") from error

@@ -1,0 +1,212 @@
+"""The door of a server in a cluster: who is asking and what they may is the cluster's to say.
+
+Stands between the transport and the API function, which then asks for no token of its own. The health paths are open;
+everything else needs a caller whom the cluster knows and lets read that path. Without the cluster nobody comes in.
+"""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from inflight import __version__
+from inflight.cluster import (
+    Attributes,
+    Authenticator,
+    Authorizer,
+    Client,
+    Credentials,
+    NotAuthenticatedError,
+    TokenReviewer,
+    Trust,
+    TrustWatcher,
+    User,
+    read_kubeconfig,
+)
+from inflight.cluster.credentials import PeerCertificate, read_chain
+from inflight.cluster.tokens import ReviewError
+from inflight.objects.status import forbidden, forbidden_path
+from inflight.serve.api.messages import Request
+from inflight.serve.api.refusals import Refused
+from inflight.serve.api.routes import (
+    CUSTOM,
+    EXTERNAL,
+    VERSIONS,
+    CustomQuery,
+    ExternalQuery,
+    Health,
+    Route,
+    find_route,
+)
+from inflight.serve.api.uri import split_target
+
+VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+LOG_SECONDS = 10.0
+"""A sentence that repeats is written so often at most: strangers must not fill the log."""
+
+_log = logging.getLogger(__name__)
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """The other end of a connection."""
+
+    certificate: PeerCertificate | None = None
+    has_unverified_certificate: bool = False
+
+
+def peer_of(transport: asyncio.BaseTransport | None) -> Peer:
+    """What the handshake found out."""
+    certificate, unverified = read_chain(None if transport is None else transport.get_extra_info("ssl_object"))
+    return Peer(certificate, unverified)
+
+
+class Door(Protocol):
+    """What the transport asks before it hands a request on."""
+
+    async def refusal(self, request: Request, headers: tuple[tuple[str, str], ...], peer: Peer) -> Refused | None:
+        """Why the request is not let in, or None."""
+        ...
+
+
+class ClusterDoor:
+    """`trust` says at each request whom the cluster lets vouch for others."""
+
+    def __init__(self, authenticator: Authenticator, authorizer: Authorizer, trust: "TrustSource") -> None:
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._trust = trust
+        self._said: dict[str, tuple[float, str]] = {}
+
+    async def refusal(self, request: Request, headers: tuple[tuple[str, str], ...], peer: Peer) -> Refused | None:
+        """Bad targets are left to the API function, which says what is wrong with them to anybody."""
+        try:
+            segments, parameters = split_target(request.target)
+        except Refused:
+            return None
+        if _is_health(segments):
+            return None
+        credentials = Credentials(headers, peer.certificate, peer.has_unverified_certificate)
+        try:
+            user = await self._authenticator.identify(credentials, self._trust.trust, time.time())
+        except NotAuthenticatedError as error:
+            self._say("unauthenticated", str(error))
+            return Refused(401, "Unauthorized")
+        except ReviewError as error:
+            self._say("authentication", str(error))
+            return Refused(503, "it cannot be found out who is asking: see the log of the metrics server")
+        return await self._not_allowed(user, attributes_of(request.method, segments, parameters))
+
+    async def _not_allowed(self, user: User, attributes: Attributes) -> Refused | None:
+        try:
+            verdict = await self._authorizer.review(user, attributes)
+        except ReviewError as error:
+            self._say("authorization", str(error))
+            # The caller is known, and for the HPA this is the place where a person looks.
+            return Refused(503, f"it cannot be found out what {user.name[:200]!r} may do: {error}")
+        if verdict.allowed:
+            return None
+        return Refused(403, denial(user, attributes, verdict.reason))
+
+    def _say(self, what: str, sentence: str) -> None:
+        now = time.monotonic()
+        said_at, said = self._said.get(what, (float("-inf"), ""))
+        if said != sentence or now - said_at >= LOG_SECONDS:
+            if now - said_at >= 1.0:
+                _log.warning("event=not_let_in cause=%s why=%r", what, sentence[:1000])
+            self._said[what] = (now, sentence)
+
+
+class TrustSource(Protocol):
+    """As TrustWatcher."""
+
+    @property
+    def trust(self) -> Trust: ...
+
+
+@asynccontextmanager
+async def cluster_door(kubeconfig: Path) -> AsyncIterator[tuple[ClusterDoor, TrustWatcher]]:
+    """A door that asks the cluster of this file, and the watcher that its owner has to run. Raises ConfigError."""
+    async with Client(read_kubeconfig(kubeconfig), user_agent=f"inflight/{__version__}") as client:
+        watcher = TrustWatcher(client)
+        yield ClusterDoor(Authenticator(TokenReviewer(client)), Authorizer(client), watcher), watcher
+
+
+def attributes_of(method: str, segments: tuple[str, ...], parameters: Mapping[str, str]) -> Attributes:
+    """What the generic API server would ask the authorizer about this request.
+
+    Where a metric is asked for, from the question that will be answered and from nothing else; a list (every external
+    metric) has the verb `list`, an object `get`. Source: k8s.io/apiserver 0.37 `pkg/endpoints/request/requestinfo.go`.
+    """
+    verb = VERBS.get(method, method.lower())
+    route = _route(segments)
+    if isinstance(route, CustomQuery):
+        if route.resource == "namespaces" and not route.namespace:
+            return Attributes(
+                verb, group=CUSTOM, version=route.version, resource="metrics", namespace=route.name, name=route.metric
+            )
+        return Attributes(
+            verb,
+            group=CUSTOM,
+            version=route.version,
+            resource=route.resource,
+            subresource=route.metric,
+            namespace=route.namespace,
+            name=route.name,
+        )
+    if isinstance(route, ExternalQuery):
+        if verb == "get":
+            verb = "watch" if parameters.get("watch") in {"true", "1"} else "list"
+        version = VERSIONS[EXTERNAL][0]
+        return Attributes(verb, group=EXTERNAL, version=version, resource=route.metric, namespace=route.namespace)
+    return Attributes(verb, path="/" + "/".join(segments))
+
+
+def denial(user: User, attributes: Attributes, reason: str) -> str:
+    """The sentence that kubectl users know."""
+    if attributes.path:
+        return forbidden_path(user.name, attributes.verb, attributes.path, reason).message
+    return forbidden(
+        user.name,
+        attributes.verb,
+        resource=attributes.resource,
+        group=attributes.group,
+        subresource=attributes.subresource,
+        name=attributes.name,
+        namespace=attributes.namespace,
+        because=reason,
+    ).message
+
+
+def ask_for_certificates(context: ssl.SSLContext) -> None:
+    """From the next handshake on a client may show a certificate; one that no known authority signed ends it.
+
+    Tickets are off: a resumed session does not tell which authority its certificate was verified by.
+    """
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET
+
+
+def take_authorities(context: ssl.SSLContext, trust: Trust) -> None:
+    """Adds the authorities of `trust`. None is ever taken out: whom they vouch for is asked at each request."""
+    if trust.ca_pem.strip():
+        context.load_verify_locations(cadata=trust.ca_pem)
+
+
+def _is_health(segments: tuple[str, ...]) -> bool:
+    return isinstance(_route(segments), Health)
+
+
+def _route(segments: tuple[str, ...]) -> Route | None:
+    try:
+        return find_route(segments)
+    except Refused:
+        return None
