@@ -72,7 +72,8 @@ def test_values_with_a_fraction_go_in_thousandths() -> None:
 
 
 def test_stuck_at_max_names_the_max_that_would_move() -> None:
-    said = texts(make_record(hpa(maximum=5), observe(5, total(300)), Memory(), START))
+    memory = Memory(recommendations=(Recommendation(5, START - 400 * SECOND),))
+    said = texts(make_record(hpa(maximum=5), observe(5, total(300)), memory, START))
     assert "with maxReplicas 6 instead of 5: 6" in said
     assert "with 180 less of load in all (120 instead of 300): 4" in said
 
