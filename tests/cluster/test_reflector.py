@@ -1,0 +1,219 @@
+"""A copy of a collection through lists that come in pages and watches that break in every way."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from inflight.cluster import Client, ClusterError, Reflector
+
+PATH = "/api/v1/pods"
+
+
+def pod(name: str, version: int, **labels: str) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "ns", "resourceVersion": str(version), "labels": labels}
+    return {"metadata": metadata}
+
+
+def event(kind: str, plain: dict[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "object": plain}
+
+
+def bookmark(version: int) -> dict[str, Any]:
+    return event("BOOKMARK", {"metadata": {"resourceVersion": str(version)}})
+
+
+EXPIRED = event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"})
+
+
+class Collection:
+    """Lists and watches as a test lays them out, one after another; the last watch stays open."""
+
+    def __init__(self, server: Any) -> None:
+        self.lists: list[Any] = []
+        self.watches: list[Any] = []
+        self.asked: list[dict[str, str]] = []
+        server.answers["GET", PATH] = self._answer
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        query = dict(request.query)
+        self.asked.append(query)
+        if "watch" not in query:
+            page = self.lists.pop(0)
+            return page if isinstance(page, web.Response) else web.json_response(page)
+        script = self.watches.pop(0) if self.watches else [asyncio.Event()]
+        if isinstance(script, web.Response):
+            return script
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        for step in script:
+            if isinstance(step, asyncio.Event):
+                await step.wait()
+            elif isinstance(step, bytes):
+                await stream.write(step)
+            elif step == "cut":
+                assert request.transport is not None
+                request.transport.abort()
+            else:
+                await stream.write(json.dumps(step).encode() + b"\n")
+        return stream
+
+    def listed(self, version: int, *pods: dict[str, Any], more: str = "") -> None:
+        self.lists.append({"metadata": {"resourceVersion": str(version), "continue": more}, "items": list(pods)})
+
+    @property
+    def versions_watched(self) -> list[str]:
+        return [query["resourceVersion"] for query in self.asked if "watch" in query]
+
+
+class Copy:
+    def __init__(self, client: Client) -> None:
+        self.states: list[dict[tuple[str, str], Any]] = []
+        self.failures: list[ClusterError] = []
+        self.reflector: Reflector[dict[str, str]] = Reflector(
+            client,
+            PATH,
+            decode=lambda plain: plain["metadata"].get("labels") or {},
+            changed=lambda objects: self.states.append(dict(objects)),
+            failed=self.failures.append,
+            backoff_seconds=(0.001, 0.01),
+            random_source=random.Random(1),
+        )
+
+    @property
+    def names(self) -> set[str]:
+        return {name for _, name in self.reflector.objects}
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not holds():  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.002)
+
+
+@pytest.fixture
+def collection(server: Any) -> Collection:
+    return Collection(server)
+
+
+@pytest.fixture
+def copy(client: Client) -> Copy:
+    return Copy(client)
+
+
+@asynccontextmanager
+async def running(copy: Copy) -> AsyncIterator[None]:
+    task = asyncio.create_task(copy.reflector.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_pages_make_one_list_that_appears_at_once(collection: Collection, copy: Copy) -> None:
+    collection.listed(7, pod("a", 1), more="next")
+    collection.listed(7, pod("b", 2))
+    async with running(copy):
+        await copy.reflector.synced.wait()
+        assert copy.names == {"a", "b"}
+        assert len(copy.states) == 1
+        assert collection.asked[1]["continue"] == "next"
+        await copy.until(lambda: collection.versions_watched == ["7"])
+
+
+async def test_events_change_the_copy(collection: Collection, copy: Copy) -> None:
+    collection.listed(7, pod("a", 1), pod("b", 2))
+    events = [
+        event("ADDED", pod("c", 8)),
+        event("MODIFIED", pod("a", 9, colour="red")),
+        event("DELETED", pod("b", 10)),
+    ]
+    collection.watches.append([*events, asyncio.Event()])
+    async with running(copy):
+        await copy.until(lambda: copy.names == {"a", "c"})
+        assert copy.reflector.objects["ns", "a"] == {"colour": "red"}
+
+
+async def test_events_that_come_twice_or_in_pieces_do_no_harm(collection: Collection, copy: Copy) -> None:
+    collection.listed(7)
+    added = json.dumps(event("ADDED", pod("ä", 8))).encode() + b"\n"
+    script = [added[:25], added[25:], added, event("DELETED", pod("x", 9)), event("DELETED", pod("x", 9))]
+    collection.watches.append([*script, event("ADDED", pod("b", 10)), asyncio.Event()])
+    async with running(copy):
+        await copy.until(lambda: copy.names == {"ä", "b"})
+    assert copy.failures == []
+
+
+async def test_a_watch_resumes_where_the_last_one_ended(collection: Collection, copy: Copy) -> None:
+    collection.listed(7, pod("old", 99))
+    collection.watches += [[event("ADDED", pod("a", 8))], [bookmark(20)], []]
+    async with running(copy):
+        await copy.until(lambda: len(collection.versions_watched) >= 4)
+    # Of the list, not of an object in it; of an event; of a bookmark.
+    assert collection.versions_watched[:4] == ["7", "8", "20", "20"]
+    assert copy.reflector.lists == 1
+
+
+async def test_a_cut_connection_is_resumed_and_told(collection: Collection, copy: Copy) -> None:
+    collection.listed(7)
+    collection.watches += [[event("ADDED", pod("a", 8)), "cut"], [event("ADDED", pod("b", 9)), asyncio.Event()]]
+    async with running(copy):
+        await copy.until(lambda: copy.names == {"a", "b"})
+    assert len(copy.failures) == 1
+    assert copy.reflector.lists == 1
+
+
+@pytest.mark.parametrize("manner", ["event", "code"])
+async def test_a_version_that_is_gone_means_a_new_list(collection: Collection, copy: Copy, manner: str) -> None:
+    collection.listed(7, pod("a", 1))
+    code = web.json_response({"kind": "Status", "code": 410, "reason": "Expired"}, status=410)
+    collection.watches.append([EXPIRED] if manner == "event" else code)
+    collection.listed(50, pod("b", 40))
+    async with running(copy):
+        await copy.until(lambda: copy.names == {"b"})
+        await copy.until(lambda: collection.versions_watched[-1] == "50")
+    # What was known stood until the new list was whole.
+    assert [{name for _, name in state} for state in copy.states] == [{"a"}, {"b"}]
+
+
+async def test_an_expired_page_starts_the_list_over(collection: Collection, copy: Copy) -> None:
+    collection.listed(7, pod("a", 1), more="next")
+    collection.lists.append(web.json_response({"kind": "Status", "code": 410, "reason": "Expired"}, status=410))
+    collection.listed(8, pod("b", 2))
+    async with running(copy):
+        await copy.until(lambda: copy.names == {"b"})
+    assert "continue" not in collection.asked[2]
+
+
+async def test_a_server_that_fails_at_first_is_waited_for(collection: Collection, copy: Copy) -> None:
+    collection.lists += [web.json_response({"kind": "Status", "code": 503}, status=503) for _ in range(3)]
+    collection.listed(7, pod("a", 1))
+    async with running(copy):
+        await copy.until(lambda: copy.names == {"a"})
+    assert len(copy.failures) == 3
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"not json\n",
+        b"[]\n",
+        b'{"type":"ADDED"}\n',
+        b'{"type":"ADDED","object":{"metadata":{}}}\n',
+        b'{"type":"ADDED","object":{"metadata":{"name":"a"}}}\n',
+        b'{"type":"MOVED","object":{"metadata":{"name":"a","resourceVersion":"9"}}}\n',
+        b'{"type":"ERROR","object":{"code":500,"message":"etcd"}}\n',
+    ],
+)
+async def test_nonsense_ends_the_watch_and_nothing_else(collection: Collection, copy: Copy, nonsense: bytes) -> None:
+    collection.listed(7, pod("a", 1))
+    collection.watches += [[nonsense], [event("ADDED", pod("b", 9)), asyncio.Event()]]
+    async with running(copy):
+        await copy.until(lambda: "b" in copy.names)
+    assert len(copy.failures) == 1

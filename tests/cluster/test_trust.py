@@ -1,0 +1,127 @@
+"""Whom the cluster lets vouch for callers, as its ConfigMap says, and what becomes of it when that changes."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+import trustme
+from aiohttp import web
+
+from inflight.cluster import Client, ConfigError, Trust, TrustWatcher, parse_trust
+from inflight.cluster.trust import NAME, NAMESPACE, PATH
+
+
+def data_of(cluster: trustme.CA, proxy: trustme.CA, **changes: str) -> dict[str, str]:
+    data = {
+        "client-ca-file": cluster.cert_pem.bytes().decode(),
+        "requestheader-client-ca-file": proxy.cert_pem.bytes().decode(),
+        "requestheader-allowed-names": '["front-proxy-client"]',
+        "requestheader-username-headers": '["X-Remote-User"]',
+        "requestheader-uid-headers": '["X-Remote-Uid"]',
+        "requestheader-group-headers": '["X-Remote-Group"]',
+        "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+    }
+    return {**data, **{key.replace("_", "-"): value for key, value in changes.items()}}
+
+
+@pytest.fixture(scope="module")
+def authorities() -> tuple[trustme.CA, trustme.CA]:
+    return trustme.CA(), trustme.CA()
+
+
+def test_all_of_the_config_map_is_read(authorities: tuple[trustme.CA, trustme.CA]) -> None:
+    trust = parse_trust(data_of(*authorities))
+    assert len(trust.client_anchors) == len(trust.proxy_anchors) == 1
+    assert not trust.client_anchors & trust.proxy_anchors
+    assert trust.allowed_names == ("front-proxy-client",)
+    assert (trust.username_headers, trust.uid_headers) == (("X-Remote-User",), ("X-Remote-Uid",))
+    assert (trust.group_headers, trust.extra_prefixes) == (("X-Remote-Group",), ("X-Remote-Extra-",))
+
+
+def test_a_cluster_without_a_front_proxy_trusts_none(authorities: tuple[trustme.CA, trustme.CA]) -> None:
+    trust = parse_trust({"client-ca-file": authorities[0].cert_pem.bytes().decode()})
+    assert trust.proxy_anchors == frozenset()
+    assert parse_trust({}) == Trust()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_ca_file": "nonsense"},
+        {"requestheader_client_ca_file": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"},
+        {"requestheader_allowed_names": "front-proxy-client"},
+        {"requestheader_username_headers": "[5]"},
+    ],
+)
+def test_what_cannot_be_read_is_named(authorities: tuple[trustme.CA, trustme.CA], changes: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(changes)).replace("_", "-")):
+        parse_trust(data_of(*authorities, **changes))
+
+
+class Published:
+    """The ConfigMap on the fake server; `publish` is one event of the watch."""
+
+    def __init__(self, server: Any) -> None:
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._server = server
+        self._version = 1
+
+    def start_with(self, data: dict[str, str]) -> None:
+        self._data = data
+        self._server.answers["GET", PATH] = self._answer
+
+    def publish(self, data: dict[str, str]) -> None:
+        self._version += 1
+        self._events.put_nowait({"type": "MODIFIED", "object": self._object(data)})
+
+    def _object(self, data: dict[str, str]) -> dict[str, Any]:
+        metadata = {"name": NAME, "namespace": NAMESPACE, "resourceVersion": str(self._version)}
+        return {"metadata": metadata, "data": data}
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        assert request.query["fieldSelector"] == f"metadata.name={NAME}"
+        if "watch" not in request.query:
+            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": [self._object(self._data)]})
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        while True:
+            await stream.write(json.dumps(await self._events.get()).encode() + b"\n")
+
+
+async def test_a_change_is_taken_and_nonsense_is_not(
+    server: Any, client: Client, authorities: tuple[trustme.CA, trustme.CA]
+) -> None:
+    published = Published(server)
+    published.start_with(data_of(*authorities))
+    taken: list[Trust] = []
+    watcher = TrustWatcher(client, taken.append)
+    assert watcher.problem
+    task = asyncio.create_task(watcher.run())
+    try:
+        async with asyncio.timeout(10):
+            while len(taken) < 1:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.005)
+            assert watcher.problem == ""
+            published.publish(data_of(*authorities, client_ca_file="nonsense"))
+            published.publish(data_of(*authorities, requestheader_allowed_names='["other"]'))
+            while len(taken) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+    finally:
+        task.cancel()
+    assert watcher.trust.allowed_names == ("other",)
+    assert watcher.trust.client_anchors == taken[0].client_anchors
+
+
+async def test_a_role_that_is_missing_is_named(server: Any, client: Client) -> None:
+    server.give("GET", PATH, server.status(403, "Forbidden", "may not list configmaps"), status=403)
+    watcher = TrustWatcher(client)
+    task = asyncio.create_task(watcher.run())
+    try:
+        async with asyncio.timeout(10):
+            while "may not list" not in watcher.problem:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+    finally:
+        task.cancel()
+    assert "extension-apiserver-authentication-reader" in watcher.problem
+    assert watcher.trust == Trust()
