@@ -6,10 +6,11 @@ answered, 2 a line could not be read as a case, or the file could not be read.
 
 import sys
 import time
-from collections.abc import Iterator
 from typing import IO, Any
 
 import click
+
+from inflight.cli.lines import numbered_lines
 
 PROGRESS_EVERY_SECONDS = 0.5
 
@@ -37,14 +38,14 @@ def command(cases: IO[bytes], architecture: str) -> None:
     calculator; docs/decision.md describes both. A case that cannot be played gets an answer with an `error`. A line
     that is no case is named on stderr, the rest goes on, and the exit code is 2.
     """
-    from inflight.hpa.cases import CaseError, answer_case, decode_line
+    from inflight.hpa.cases import MAX_LINE_BYTES, CaseError, answer_case, decode_line
     from inflight.objects import to_json
 
     progress = _Progress()
     name = getattr(cases, "name", "-")
     broken = 0
     try:
-        for number, line in _lines(cases):
+        for number, line in numbered_lines(cases, MAX_LINE_BYTES):
             try:
                 case = decode_line(line)
                 if not isinstance(case.get("id"), str):
@@ -68,20 +69,6 @@ def command(cases: IO[bytes], architecture: str) -> None:
     if broken:
         click.echo(f"{broken} of {progress.cases + broken} lines were no cases", err=True)
         sys.exit(2)
-
-
-def _lines(cases: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Lines with something on them, numbered from 1; one that is too long is cut right behind the limit."""
-    from inflight.hpa.cases import MAX_LINE_BYTES
-
-    number = 0
-    while line := cases.readline(MAX_LINE_BYTES + 2):
-        number += 1
-        if not line.endswith(b"\n"):
-            while (rest := cases.readline(1 << 20)) and not rest.endswith(b"\n"):
-                pass
-        if line.strip():
-            yield number, line
 
 
 class _Progress:

@@ -16,6 +16,8 @@ COMMANDS = {
     ),
     "inspect": ("inflight.cli.inspect", "What Inflight reads on a server's metrics page."),
     "serve": ("inflight.cli.serve", "The metrics API server."),
+    "explain": ("inflight.cli.explain", "Why an HPA was at N, step by step, and what would have changed it."),
+    "decide": ("inflight.cli.decide", "Decision cases in, decisions out, one a line."),
     "emulate": ("inflight.cli.emulate", "One emulated inference server in real time."),
 }
 

@@ -205,3 +205,24 @@ def _highest_recommendation(hpa: HorizontalPodAutoscaler, status: HorizontalPodA
     if hpa.spec.behavior is None and unlimited and settled and status.desired_replicas > 0:
         return status.desired_replicas
     return 2**31 - 1
+
+
+def remembered_for(known: Remembered, before: Record, after: Record) -> Remembered:
+    """What is known of the memory where the record was changed into `after`.
+
+    The controller uses the place of an entry that has left its windows again: of longer windows than it had, not even
+    its own memory knows all.
+    """
+    if after.memory is not None and after.memory is not before.memory:
+        return Remembered(after.memory, Source.RECORDED)
+    old, new = reach_of(before.hpa, before.controller), reach_of(after.hpa, after.controller)
+    since_ns = known.since_ns
+    for had_ns, needs_ns in (
+        (old.recommendations_ns, new.recommendations_ns),
+        (old.scale_ups_ns, new.scale_ups_ns),
+    ):
+        if needs_ns > had_ns:
+            since_ns = max(since_ns or 0, before.now_ns - had_ns)
+    if since_ns == known.since_ns:
+        return known
+    return Remembered(known.memory, Source.UNKNOWN if known.source is Source.UNKNOWN else Source.PARTIAL, since_ns)
