@@ -72,7 +72,7 @@ def test_a_signal_ends_the_run_and_what_was_measured_is_printed(tmp_path: Path, 
 
 
 def test_a_run_that_would_take_too_long_is_shortened_and_says_so(tmp_path: Path) -> None:
-    process = lab(tmp_path, "--ramp", "1:9000", "--speed", "10", "--wall-limit", "30", "--no-page", "-o", "json")
+    process = lab(tmp_path, "--ramp", "1:9000", "--speed", "10", "--wall-limit", "8", "--no-page", "-o", "json")
     out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     run = json.loads(out)["run"]
@@ -139,3 +139,19 @@ def test_wrong_input_is_refused_with_a_sentence_before_anything_starts(
     assert wanted in err.replace("\n  ", " ")
     assert out == ""
     assert "Traceback" not in err
+
+
+def test_a_simulating_process_that_dies_costs_its_rows_and_nothing_else(tmp_path: Path) -> None:
+    process = lab(tmp_path, "--ramp", "2:60", "--speed", "10", "-o", "json")
+    assert process.stderr is not None
+    process.stderr.readline()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 1
+    os.kill(int(children[0]), signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    document = json.loads(out)
+    assert [policy["name"] for policy in document["policies"]] == ["cpu", "in-flight"]
+    assert any("Not simulated" in remark for remark in document["run"]["remarks"])
+    assert "Traceback" not in err
+    assert group_is_gone(process.pid)

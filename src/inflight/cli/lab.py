@@ -130,7 +130,7 @@ def _settings(options: dict[str, Any]) -> "LabSettings":
         ("speed", 0.1, 1000),
         ("cpu_request", 0.001, 1024),
         ("cpu_target", 1, 1000),
-        ("wall_limit", 30, 86_400),
+        ("wall_limit", 5, 86_400),
         ("target", 0.001, 1e6),
         ("page_port", 0, 65535),
     ):

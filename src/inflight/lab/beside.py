@@ -5,19 +5,23 @@ fixed size next to the mean that the work in flight needed.
 """
 
 import asyncio
-import multiprocessing
-import os
-import signal
-from collections.abc import Sequence
-from multiprocessing.pool import Pool
+import pickle
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
 
 from inflight.lab.settings import LabSettings
 from inflight.sim.score import PolicyResult
-from inflight.sim.study import Course, Policy, fixed_neighbours, run_policy
+from inflight.sim.study import Policy, fixed_neighbours
 
 CPU_REQUESTS_CORES = (1.0, 2.0, 6.0)
 RUNNING_ALONE_SHARE = 0.7
 """Target of the policy on running requests alone, as a share of the batch limit (docs/lab.md)."""
+
+_MAX_LINE_BYTES = 1 << 20
 
 Row = tuple[Policy, str]  # what is simulated, and what the table calls it
 Simulated = tuple["asyncio.Future[PolicyResult]", str]
@@ -54,56 +58,74 @@ def fixed(settings: LabSettings, replicas_mean: float) -> list[Row]:
 
 
 class Beside:
-    """A pool of worker processes that are ended with it, whatever they are doing."""
+    """The worker process: it is killed with this, whatever it is doing."""
 
-    def __init__(self, settings: LabSettings, processes: int) -> None:
-        self._settings = settings
-        # Spawned, not forked: the parent has an event loop and sockets that a child must not share.
-        context = multiprocessing.get_context("spawn")
-        self._pool: Pool = context.Pool(processes, initializer=_quiet_worker)
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._waiting: deque[asyncio.Future[PolicyResult]] = deque()
+        self._reading = asyncio.create_task(self._read())
 
-    def start(self, rows: Sequence[Row]) -> "list[Simulated]":
-        """Queues the rows, first come first served."""
-        return [(self._submit(policy), text) for policy, text in rows]
+    def start(self, rows: Sequence[Row]) -> list[Simulated]:
+        """Queues the rows, first come first served. A future fails with SimulationError if the worker dies."""
+        started: list[Simulated] = []
+        for policy, text in rows:
+            future: asyncio.Future[PolicyResult] = asyncio.get_running_loop().create_future()
+            self._waiting.append(future)
+            started.append((future, text))
+            _send(self._process, policy)
+        if self._reading.done():
+            self._fail_the_rest()
+        return started
 
-    def close(self) -> None:
-        self._pool.terminate()
-        self._pool.join()
+    async def close(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        self._reading.cancel()
+        await asyncio.gather(self._reading, self._process.wait(), return_exceptions=True)
+        for future in self._waiting:
+            future.cancel()
 
-    def _submit(self, policy: Policy) -> "asyncio.Future[PolicyResult]":
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[PolicyResult] = loop.create_future()
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            self._waiting.popleft().set_result(msgspec.json.decode(line, type=PolicyResult))
+        self._fail_the_rest()
 
-        def done(result: PolicyResult) -> None:
-            loop.call_soon_threadsafe(_settle, future, result, None)
-
-        def failed(error: BaseException) -> None:
-            loop.call_soon_threadsafe(_settle, future, None, error)
-
-        self._pool.apply_async(simulate, (self._settings, policy), callback=done, error_callback=failed)
-        return future
+    def _fail_the_rest(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(SimulationError("the simulating process ended early"))
+                future.exception()  # looked at: whoever asks for the result still gets it
+        self._waiting.clear()
 
 
-def simulate(settings: LabSettings, policy: Policy) -> PolicyResult:
-    """One policy under the requests of this lab; runs in a worker."""
-    course = Course(settings.arrivals(), settings.ramp.seconds, settings.ramp.rises_at, settings.slo)
-    return run_policy(policy, settings.fleet_setup(), course)
+class SimulationError(RuntimeError):
+    """The worker died before this row was simulated."""
+
+
+@asynccontextmanager
+async def simulating(settings: LabSettings) -> AsyncIterator[Beside]:
+    """A worker for as long as the block runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "inflight.lab.worker",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=_MAX_LINE_BYTES,
+    )
+    _send(process, settings)
+    beside = Beside(process)
+    try:
+        yield beside
+    finally:
+        await beside.close()
+
+
+def _send(process: asyncio.subprocess.Process, value: object) -> None:
+    if process.stdin is not None and not process.stdin.is_closing():
+        process.stdin.write(pickle.dumps(value))
 
 
 def _cores(settings: LabSettings) -> str:
     return settings.fleet_setup().template.cpu_request
-
-
-def _settle(future: "asyncio.Future[PolicyResult]", result: PolicyResult | None, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if result is not None:
-        future.set_result(result)
-    else:
-        future.set_exception(error or RuntimeError("a simulation ended without a result"))
-
-
-def _quiet_worker() -> None:
-    # Ctrl-C goes to the whole process group; the parent ends the workers itself. The live fleets come first.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(10)

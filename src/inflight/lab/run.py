@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from inflight.lab.beside import Beside, Simulated, fixed, standing
+from inflight.lab.beside import Simulated, fixed, simulating, standing
 from inflight.lab.live import LiveResult, LiveRun, run_live
 from inflight.lab.page import serve_page
 from inflight.lab.report import render_report
@@ -24,8 +24,8 @@ from inflight.objects import to_plain
 from inflight.sim.score import PolicyResult
 
 WRAP_UP_SECONDS = 25.0
-"""Wall time kept back from the limit: the last requests, the fixed fleets, the report."""
-REPORT_SECONDS = 3.0
+"""Wall time kept back from the limit: the last requests, the fixed fleets, the report; of a short limit a quarter."""
+REPORT_SHARE = 0.15
 """The part of it that the report may take."""
 
 
@@ -62,27 +62,24 @@ async def run_lab(
     begun = time.monotonic()
     story = Story(page_setup(settings))
     stop = _stop_on_signals()
-    beside = Beside(settings, processes=1)
-    try:
-        async with _page(story, page, announce):
-            simulated = beside.start(standing(settings))
-            live_seconds = max(1.0, settings.wall_limit_seconds - WRAP_UP_SECONDS)
-            live = await run_live(settings, story, stop, wall_seconds=live_seconds, progress=progress)
-            story.phase("simulating the fixed fleets")
-            in_flight = next(result for result in live.policies if result.name == "in-flight")
-            simulated += beside.start(fixed(settings, in_flight.replicas_mean))
-            left_seconds = settings.wall_limit_seconds - (time.monotonic() - begun) - REPORT_SECONDS
-            await _wait_for(simulated, stop, max(0.0, left_seconds))
-            rows = [row(result, label(result.name, settings), "live") for result in live.policies]
-            rows += [row(future.result(), text, "simulated") for future, text in simulated if future.done()]
-            left_out = [text for future, text in simulated if not future.done()]
-            outcome = _outcome(settings, live, rows, left_out, report)
-            outcome.run["wall_seconds"] = round(time.monotonic() - begun, 1)
-            _write_report(outcome, story, settings)
-            story.finish(_page_results(outcome))
-            return outcome
-    finally:
-        beside.close()
+    async with simulating(settings) as beside, _page(story, page, announce):
+        simulated = beside.start(standing(settings))
+        wrap_up_seconds = min(WRAP_UP_SECONDS, settings.wall_limit_seconds / 4)
+        live_seconds = settings.wall_limit_seconds - wrap_up_seconds
+        live = await run_live(settings, story, stop, wall_seconds=live_seconds, progress=progress)
+        story.phase("simulating the fixed fleets")
+        in_flight = next(result for result in live.policies if result.name == "in-flight")
+        simulated += beside.start(fixed(settings, in_flight.replicas_mean))
+        left_seconds = settings.wall_limit_seconds - (time.monotonic() - begun) - REPORT_SHARE * wrap_up_seconds
+        await _wait_for(simulated, stop, max(0.0, left_seconds))
+        rows = [row(result, label(result.name, settings), "live") for result in live.policies]
+        rows += [row(future.result(), text, "simulated") for future, text in simulated if _succeeded(future)]
+        left_out = [text for future, text in simulated if not _succeeded(future)]
+        outcome = _outcome(settings, live, rows, left_out, report)
+        outcome.run["wall_seconds"] = round(time.monotonic() - begun, 1)
+        _write_report(outcome, story, settings)
+        story.finish(_page_results(outcome))
+        return outcome
 
 
 @asynccontextmanager
@@ -101,6 +98,10 @@ async def _wait_for(simulated: list[Simulated], stop: asyncio.Event, seconds: fl
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((waiting, stopping), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+
+
+def _succeeded(future: "asyncio.Future[PolicyResult]") -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 def row(result: PolicyResult, text: str, source: str) -> PolicyRow:
@@ -139,7 +140,7 @@ def _outcome(
             f"to end within {settings.wall_limit_seconds:.0f} s; the simulated rows cover all of it."
         )
     if left_out:
-        why = "the run was stopped" if live.interrupted else "the time was over"
+        why = "the run was stopped" if live.interrupted else "the time was over or the simulation failed"
         remarks.append(f"Not simulated, because {why}: {'; '.join(left_out)}.")
     undecided = sum(result.undecided for result in live.policies)
     if undecided:
