@@ -103,6 +103,21 @@ class Follower:
         return Remembered(memory, Source.PARTIAL, since_ns)
 
 
+class Followers:
+    """One `Follower` for each HPA of a record; of very many the one that was seen least lately is forgotten."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._by_name: dict[str, Follower] = {}
+
+    def follow(self, record: Record) -> Remembered:
+        follower = self._by_name.pop(record.name, None) or Follower()
+        self._by_name[record.name] = follower
+        if len(self._by_name) > self._most:
+            del self._by_name[next(iter(self._by_name))]
+        return follower.follow(record)
+
+
 def _unknown(status: HorizontalPodAutoscalerStatus) -> Memory:
     return Memory(recommendations=(_LONG_AGO,), status=status)
 
