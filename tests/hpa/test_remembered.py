@@ -191,3 +191,29 @@ def test_of_very_many_hpas_the_oldest_is_forgotten() -> None:
     later = [msgspec.structs.replace(each, now_ns=START + 15 * SECOND) for each in records]
     assert [followers.follow(each).source for each in later[1:]] == [Source.PARTIAL, Source.PARTIAL]
     assert followers.follow(later[0]).source is Source.UNKNOWN
+
+
+def test_changes_before_the_first_look_may_have_used_up_a_policy() -> None:
+    records, memories = watched(hpa(behavior=SLOW, maximum=20), [300, 300])
+    assert records[1].decide(memories[1]).trace.desired_replicas == 7, "two pods in 60 s, and they are used up"
+    low, high = possible_decisions(records[1], Follower().follow(records[1]))
+    # 9 with nothing written before; 10 if the controller had come down first, from where the policy then starts.
+    assert (low.trace.desired_replicas, high.trace.desired_replicas) == (7, 10)
+
+
+def test_an_hpa_that_has_not_scaled_for_long_has_used_up_no_policy() -> None:
+    records, _ = watched(hpa(behavior=SLOW, maximum=20), [210, *[210] * 6, 600])
+    assert records[-1].hpa.status.last_scale_time is not None
+    explanation = explain(records[-1])
+    assert (explanation.memory.source, explanation.memory.certainty) == (Source.UNKNOWN, Certainty.SAME_FOR_ALL)
+    assert explanation.replicas_after == 9
+
+
+def test_a_limited_status_says_nothing_of_the_highest_that_is_remembered() -> None:
+    records, memories = watched(hpa(maximum=10), [450, 450, 450], replicas=10)
+    raised = hpa(maximum=20)
+    raised = msgspec.structs.replace(raised, status=records[2].hpa.status)
+    record = make_record(raised, observe(10, total(60)), None, records[2].now_ns)
+    truth = record.decide(memories[2]).trace.desired_replicas
+    assert truth == 15
+    assert explain(record).memory.highest >= truth
