@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inflight.hpa import Memory, Recommendation
-from inflight.hpa.change import Change, Input, apply_change
-from inflight.hpa.counterfactuals import Counterfactual, find_counterfactuals
+from inflight.hpa.change import Change, Input
+from inflight.hpa.counterfactuals import Counterfactual, count_with, find_counterfactuals
 from inflight.hpa.record import Record, make_record
 
 from .builders import SECOND, START, cpu_metric, external, hpa, observe, per_pod, pod, pods, pods_metric, total
@@ -18,13 +18,11 @@ def found(record: Record) -> tuple[Counterfactual, ...]:
     return find_counterfactuals(record, memory, record.decide(memory))
 
 
-def count_with(record: Record, change: Change) -> int:
+def reached(record: Record, change: Change) -> int:
     memory = record.memory or Memory()
-    decision = record.decide(memory)
-    metric = None if change.metric is None else decision.trace.metrics[change.metric]
-    changed = apply_change(record, change, metric)
-    assert changed is not None
-    return changed.decide(memory).trace.desired_replicas
+    count = count_with(change, record, memory, record.decide(memory))
+    assert count is not None
+    return count
 
 
 def prove(record: Record) -> int:
@@ -32,11 +30,11 @@ def prove(record: Record) -> int:
     count = record.decide(memory).trace.desired_replicas
     changes = found(record)
     for each in changes:
-        assert count_with(record, each.change) == each.replicas != count, each
+        assert reached(record, each.change) == each.replicas != count, each
         less = abs(each.change.amount) - 1
         if less:
             sign = 1 if each.change.amount > 0 else -1
-            assert count_with(record, msgspec.structs.replace(each.change, amount=sign * less)) == count, each
+            assert reached(record, msgspec.structs.replace(each.change, amount=sign * less)) == count, each
         assert each.text.endswith(f": {each.replicas}")
     return len(changes)
 

@@ -60,8 +60,7 @@ class _Search:
 
     def changed(self, change: Change) -> int | None:
         """The count with the change; None where it cannot be made."""
-        record = apply_change(self.record, change, self.metric(change.metric))
-        return None if record is None else record.decide(self.memory).trace.desired_replicas
+        return count_with(change, self.record, self.memory, self.decision)
 
     def nearest(self, change: Change, furthest: int = _FURTHEST) -> tuple[Change, int] | None:
         """`change.amount` is 1 or -1, the direction. The nearest amount with another count, and that count."""
@@ -107,6 +106,19 @@ def _last_possible(outcome: Callable[[int], int | None], possible: int, impossib
         else:
             possible = middle
     return possible
+
+
+def count_with(change: Change, record: Record, memory: Memory, decision: Decision) -> int | None:
+    """The count with the change made to the inputs of `decision`; None where it cannot be made."""
+    metrics = decision.trace.metrics
+    metric = metrics[change.metric] if change.metric is not None and change.metric < len(metrics) else None
+    changed = apply_change(record, change, metric)
+    if changed is None:
+        return None
+    if change.input is Input.TIME:
+        # A later sync remembers this one, and so a controller that has just started does not start again.
+        memory = decision.memory
+    return changed.decide(memory).trace.desired_replicas
 
 
 def find_counterfactuals(record: Record, memory: Memory, decision: Decision) -> tuple[Counterfactual, ...]:
