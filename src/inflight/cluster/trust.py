@@ -72,7 +72,7 @@ class TrustWatcher:
         self._client = client
         self.changed = changed
         self.trust = Trust()
-        self.problem = "the cluster's authorities have not been read yet"
+        self.problem = f"the ConfigMap {NAMESPACE}/{NAME} has not been read yet"
         """A sentence while it is not known whom to trust; "" once it has been read."""
 
     async def run(self) -> None:
@@ -91,7 +91,7 @@ class TrustWatcher:
         """The ConfigMaps that match, by namespace and name: one or none."""
         data = objects.get((NAMESPACE, NAME))
         if data is None:
-            self._note(ConfigError(f"the ConfigMap {NAMESPACE}/{NAME} is not there: the cluster has no aggregation"))
+            self._note(ConfigError("it is not there: the cluster has no aggregation"))
             return
         try:
             trust = parse_trust(data)
@@ -110,7 +110,7 @@ class TrustWatcher:
             self.changed(trust)
 
     def _note(self, error: ClusterError) -> None:
-        sentence = str(error)
+        sentence = f"the ConfigMap {NAMESPACE}/{NAME} is not known: {error}"
         if isinstance(error, ApiError) and error.code in {401, 403}:
             sentence += f"; {HOW_TO_GRANT}"
         if self.problem:

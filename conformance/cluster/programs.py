@@ -1,0 +1,95 @@
+# ruff: noqa: INP001, S603, S607, T201 - scripts of the conformance suite, not a package.
+"""The programs that a control plane needs: found, or built into the ignored folder conformance/.cache, or named.
+
+kube-apiserver and kube-controller-manager are not packaged anywhere that a distribution has; they are one binary built
+from their Go module. etcd is Debian's.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CACHE = HERE.parent / ".cache"
+KUBERNETES = "1.37.2"
+
+
+class MissingError(Exception):
+    """Something that cannot be had here: what, and how it is had."""
+
+
+class Programs:
+    """Paths of what is started."""
+
+    def __init__(self) -> None:
+        self.etcd = _etcd()
+        folder = _control_plane()
+        self.kube_apiserver = folder / "kube-apiserver"
+        self.kube_controller_manager = folder / "kube-controller-manager"
+
+
+def _etcd() -> Path:
+    found = shutil.which("etcd")
+    cached = CACHE / "etcd" / "usr" / "bin" / "etcd"
+    if found:
+        return Path(found)
+    if not cached.is_file():
+        _unpack_etcd()
+    if not cached.is_file():
+        raise MissingError("etcd: install the Debian package etcd-server (apt-get install etcd-server)")
+    return cached
+
+
+def _unpack_etcd() -> None:
+    """The package's files without its service and its user: needs no root and leaves the system as it is."""
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        return
+    folder = CACHE / "etcd-package"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        subprocess.run(["apt-get", "download", "-qq", "etcd-server"], cwd=folder, check=False, capture_output=True)
+        for package in folder.glob("*.deb"):
+            subprocess.run(["dpkg-deb", "-x", package, CACHE / "etcd"], check=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _control_plane() -> Path:
+    """The folder with the two links to the binary, which is built where it is not there yet."""
+    folder = CACHE / f"kubernetes-{KUBERNETES}"
+    binary = folder / "control-plane"
+    if not binary.is_file():
+        _build(binary)
+    for name in ("kube-apiserver", "kube-controller-manager"):
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(binary.name)
+    return folder
+
+
+def _build(binary: Path) -> None:
+    go = shutil.which("go")
+    if go is None:
+        raise MissingError("go: Go 1.26 or newer is needed to build Kubernetes (https://go.dev/dl/)")
+    major, minor, _ = KUBERNETES.split(".")
+    version = "k8s.io/component-base/version"
+    flags = ["-s", "-w"]
+    for name, value in (("gitVersion", f"v{KUBERNETES}"), ("gitMajor", major), ("gitMinor", minor)):
+        flags += ["-X", f"{version}.{name}={value}"]
+    print(f"building Kubernetes {KUBERNETES}, once, for some minutes", file=sys.stderr, flush=True)
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = binary.with_suffix(".unfinished")
+    command = [go, "build", "-ldflags", " ".join(flags), "-o", unfinished, "."]
+    done = subprocess.run(command, cwd=HERE, env={**os.environ, "GOFLAGS": _go_flags()}, check=False)
+    if done.returncode:
+        raise MissingError(
+            f"kube-apiserver and kube-controller-manager {KUBERNETES}: go build ended with {done.returncode}"
+            " (see above; it needs Go 1.26 or newer and a Go module proxy)"
+        )
+    unfinished.rename(binary)
+
+
+def _go_flags() -> str:
+    return f"{os.environ.get('GOFLAGS', '')} -buildvcs=false".strip()

@@ -1,0 +1,104 @@
+# ruff: noqa: INP001, T201 - scripts of the conformance suite, not a package.
+"""Inflight behind a real control plane on this machine.
+
+    python conformance/cluster/run.py e2e [PART ...]   starts everything, checks, stops everything; parts: see PARTS
+    python conformance/cluster/run.py play             starts everything and leaves it running until Ctrl-C
+    python conformance/cluster/run.py build            gets and builds the programs, and says what is missing
+
+Exit codes: 0 fine, 1 a check failed, 2 the control plane did not start, 3 a program is missing (it is named).
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import manifests
+from control_plane import ControlPlane, StartError, control_plane
+from faults import faults
+from programs import KUBERNETES, MissingError, Programs
+from scaling import scaling
+from stage import CheckError, Stage, stage
+from who_may_ask import who_may_ask
+
+PARTS: dict[str, Callable[[Stage], Awaitable[None]]] = {"access": who_may_ask, "scaling": scaling, "faults": faults}
+FAST_HPA = (
+    "--horizontal-pod-autoscaler-sync-period=2s",
+    "--horizontal-pod-autoscaler-downscale-stabilization=5s",
+    "--horizontal-pod-autoscaler-initial-readiness-delay=1s",
+)
+LOGS = Path(__file__).resolve().parent.parent / ".cache" / "logs"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("e2e", "play", "build"))
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of e2e: {', '.join(PARTS)}; all by default")
+    options = parser.parse_args()
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    # SIGTERM ends a run as Ctrl-C does: with everything stopped.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        return run(options.what, options.parts or list(PARTS))
+    except MissingError as error:
+        print(f"MISSING: {error}", file=sys.stderr)
+        return 3
+    except StartError as error:
+        print(f"DID NOT START: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0 if options.what == "play" else 130
+
+
+def run(what: str, parts: list[str]) -> int:
+    programs = Programs()
+    if what == "build":
+        print(f"Kubernetes {KUBERNETES}: {programs.kube_apiserver.parent}; etcd: {programs.etcd}")
+        return 0
+    begun = time.monotonic()
+    with control_plane(programs, hpa_flags=FAST_HPA if what == "e2e" else (), keep=LOGS) as plane:
+        print(f"Kubernetes {KUBERNETES} is up at {plane.url} after {time.monotonic() - begun:.1f} s", flush=True)
+        if what == "play":
+            asyncio.run(play(plane))
+            return 0
+        return asyncio.run(check(plane, parts))
+
+
+async def check(plane: ControlPlane, parts: list[str]) -> int:
+    failed = []
+    async with stage(plane) as scene:
+        for part in parts:
+            try:
+                await PARTS[part](scene)
+            except CheckError as error:
+                failed.append(part)
+                scene.say(f"FAILED {part}: {error}")
+            else:
+                scene.say(f"passed {part}")
+    if failed:
+        print(f"failed: {', '.join(failed)}; logs: {LOGS}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+async def play(plane: ControlPlane) -> None:
+    """A Deployment with an HPA on its work in flight, for a person to look at."""
+    metric = manifests.external_metric("inflight_requests", "vllm", 8)
+    async with stage(plane) as scene:
+        await scene.create(
+            manifests.deployment("vllm", 1),
+            manifests.autoscaler("vllm", metric, most=4, down_seconds=60),
+        )
+        print(f"export KUBECONFIG={plane.admin_kubeconfig}")
+        print("kubectl -n inference get hpa,pods          # Ctrl-C here stops everything", flush=True)
+        while True:
+            plane.check()
+            await asyncio.sleep(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+# ruff: noqa: INP001 - scripts of the conformance suite, not a package.
+"""Who gets what from Inflight when the cluster decides: through the aggregator, and on our own port past it."""
+
+import json
+import ssl
+from typing import Any
+
+import aiohttp
+import manifests
+from control_plane import INFLIGHT_USER
+from stage import CheckError, Stage, Waiting
+
+EXTERNAL = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{manifests.INFERENCE}/inflight_requests"
+AS_ADMIN = {"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}
+HPA_CONTROLLER = "horizontal-pod-autoscaler"
+
+
+async def who_may_ask(scene: Stage) -> None:
+    await _strangers(scene)
+    await _proxies(scene)
+    await _certificates_and_tokens(scene)
+    await _rights_are_taken_away(scene)
+
+
+async def _strangers(scene: Stage) -> None:
+    """Without credentials nothing but health; with bad ones nothing at all."""
+    for path in ("/healthz", "/livez", "/readyz"):
+        await expect(scene, 200, path)
+    # Kubernetes shows /version to anybody (ClusterRole system:public-info-viewer), and the cluster decides here.
+    for path in ("/", "/apis", "/metrics", EXTERNAL, "/nothing"):
+        await expect(scene, 403, path)
+        await expect(scene, 403, path, headers=AS_ADMIN)
+        await expect(scene, 401, path, headers={"Authorization": "Bearer nonsense"})
+    scene.say("strangers get health and nothing else")
+
+
+async def _proxies(scene: Stage) -> None:
+    """Only the front proxy's own certificate makes its headers count."""
+    # 404: let in, and no pod is there yet.
+    await expect(scene, 404, EXTERNAL, pair="front-proxy", headers=AS_ADMIN)
+    await expect(scene, 200, "/metrics", pair="front-proxy", headers=AS_ADMIN)
+    await expect(scene, 403, EXTERNAL, pair="front-proxy", headers={"X-Remote-User": "nobody"})
+    await expect(scene, 401, EXTERNAL, pair="front-proxy")
+    await expect(scene, 401, EXTERNAL, pair="stranger-proxy", headers=AS_ADMIN)
+    await expect(scene, 403, EXTERNAL, pair="false-proxy", headers=AS_ADMIN)
+    scene.say("X-Remote headers count on the front proxy's connection alone")
+
+
+async def _certificates_and_tokens(scene: Stage) -> None:
+    await expect(scene, 404, EXTERNAL, pair="admin")
+    sentence = await expect(scene, 403, EXTERNAL, pair="nobody")
+    if 'User "nobody" cannot list resource "inflight_requests"' not in json.loads(sentence)["message"]:
+        raise CheckError(f"the denial does not say who may not do what: {sentence}")
+    path = f"/api/v1/namespaces/kube-system/serviceaccounts/{HPA_CONTROLLER}/token"
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = (await scene.client.create(path, request))["status"]["token"]
+    await expect(scene, 404, EXTERNAL, headers={"Authorization": f"Bearer {token}"})
+    await expect(scene, 403, "/metrics", headers={"Authorization": f"Bearer {token}"})
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "reads-load"},
+        "rules": [{"apiGroups": ["external.metrics.k8s.io"], "resources": ["inflight_requests"], "verbs": ["list"]}],
+    }
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "nobody-reads-load"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "reads-load"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "nobody"}],
+    }
+    await scene.create(
+        (f"{manifests.RBAC}/clusterroles", role),
+        (f"{manifests.RBAC}/namespaces/{manifests.INFERENCE}/rolebindings", binding),
+    )
+    await scene.until("a right that is given counts", lambda: _gets(scene, 404, EXTERNAL, "nobody"), seconds=20)
+    await expect(scene, 403, EXTERNAL.replace("inflight_requests", "requests_waiting"), pair="nobody")
+    await expect(scene, 403, EXTERNAL.replace(manifests.INFERENCE, "default"), pair="nobody")
+    scene.say("certificates and tokens of the cluster see what RBAC lets them see")
+
+
+async def _rights_are_taken_away(scene: Stage) -> None:
+    """Without its own right to ask, Inflight lets nobody in, and says how to grant it."""
+    path, binding = manifests.rights()[0]
+    await scene.client.request("DELETE", f"{path}/{binding['metadata']['name']}")
+    who = {"X-Remote-User": "somebody"}
+
+    async def refused() -> bool:
+        status, body = await ask(scene, EXTERNAL, "front-proxy", who)
+        if status != 503 or "system:auth-delegator" not in body or INFLIGHT_USER not in body:
+            raise Waiting(f"{status}: {body[:300]}")
+        return True
+
+    await scene.until("the sentence names the role that is missing", refused, seconds=30)
+    await expect(scene, 200, "/readyz")
+    await scene.create((path, binding))
+    await scene.until("the right is back", lambda: _gets(scene, 403, EXTERNAL, "front-proxy", who), seconds=30)
+    scene.say("RBAC taken away: 503 with the role to bind; given back: as before")
+
+
+async def _gets(scene: Stage, wanted: int, path: str, pair: str, headers: dict[str, str] | None = None) -> bool:
+    status, body = await ask(scene, path, pair, headers)
+    if status != wanted:
+        raise Waiting(f"{status}: {body[:300]}")
+    return True
+
+
+async def expect(scene: Stage, wanted: int, path: str, *, pair: str = "", headers: dict[str, str] | None = None) -> str:
+    """The body. Raises CheckError where another code comes."""
+    status, body = await ask(scene, path, pair, headers)
+    if status != wanted:
+        who = f"{pair or 'no certificate'}, {sorted(headers or ())}"
+        raise CheckError(f"GET {path} with {who}: {wanted} expected, {status} came: {body[:300]}")
+    return body
+
+
+async def ask(scene: Stage, path: str, pair: str, headers: dict[str, str] | None) -> tuple[int, str]:
+    """Straight to Inflight's port, past the aggregator."""
+    folder = scene.plane.folder
+    context = ssl.create_default_context(cafile=str(folder / "serving-ca.pem"))
+    if pair:
+        context.load_cert_chain(folder / f"{pair}.pem", folder / f"{pair}.key")
+    url: Any = f"https://localhost:{scene.plane.inflight_port}{path}"
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
+        session.get(url, headers=headers) as answer,
+    ):
+        return answer.status, await answer.text()
