@@ -7,6 +7,7 @@ here reads a clock, a file or a network; of third-party packages only msgspec is
 from inflight.hpa.controller import JUDGED_RELEASES, NEWEST_JUDGED, Controller
 from inflight.hpa.decide import decide
 from inflight.hpa.decision import Decision
+from inflight.hpa.explanation import Explanation, explain
 from inflight.hpa.memory import Memory, Recommendation, ScaleEvent
 from inflight.hpa.observation import (
     DEFAULT_WINDOW_NS,
@@ -18,6 +19,9 @@ from inflight.hpa.observation import (
     PodMetric,
     PodsAnswer,
 )
+from inflight.hpa.record import Record, RecordError, read_record, read_records, record_line
+from inflight.hpa.remembered import Follower, Followers
+from inflight.hpa.settings import SettingError, apply_settings, parse_setting
 from inflight.hpa.trace import (
     Calculation,
     Combination,
@@ -42,8 +46,11 @@ __all__ = [
     "Combination",
     "Controller",
     "Decision",
+    "Explanation",
     "ExternalAnswer",
     "FailedAnswer",
+    "Follower",
+    "Followers",
     "Limits",
     "Memory",
     "MetricAnswer",
@@ -58,10 +65,19 @@ __all__ = [
     "PolicyLimit",
     "Reason",
     "Recommendation",
+    "Record",
+    "RecordError",
     "ScaleEvent",
     "SecondPass",
+    "SettingError",
     "Stabilization",
     "Trace",
     "WindowEntry",
+    "apply_settings",
     "decide",
+    "explain",
+    "parse_setting",
+    "read_record",
+    "read_records",
+    "record_line",
 ]
