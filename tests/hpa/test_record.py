@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inflight.hpa import Controller, Memory, decide
+from inflight.hpa import Controller, Memory, decide, explain
 from inflight.hpa.cases import StoryLine, read_case, story_records
 from inflight.hpa.record import (
     MAX_LINE_BYTES,
@@ -142,6 +142,7 @@ def test_annotations_are_not_kept_and_the_status_only_without_memory() -> None:
         (line_of(controller__kubernetes="1.12"), "Kubernetes '1.12' is not known here"),
         (line_of(controller__feature_gates={"Nonsense": True}), "no feature gate 'Nonsense'"),
         (line_of(controller__sync_period_seconds=1e300), "controller.sync_period_seconds"),
+        (line_of(controller__tolerance=1e308), "controller.tolerance"),
         (line_of(controller__architecture="vax"), "$.controller.architecture"),
         (line_of(now_ns=1), "now_ns: 1 lies outside"),
         (line_of(hpa__spec__metrics=[{"type": "External", "external": {"target": {"value": "many"}}}]), "many"),
@@ -158,17 +159,50 @@ def test_a_line_that_is_too_long_is_refused_unread() -> None:
         read_record(b" " * (MAX_LINE_BYTES + 1))
 
 
+PLACES = (
+    "record", "now_ns", "hpa__spec__minReplicas", "hpa__spec__maxReplicas", "hpa__spec__metrics", "hpa__spec__behavior",
+    "hpa__metadata", "observation__replicas", "observation__status_replicas", "observation__selector",
+    "observation__pods", "observation__answers", "observation__selecting_hpas", "observation__scale_get_error",
+    "controller__tolerance", "controller__sync_period_seconds", "controller__feature_gates",
+    "controller__downscale_stabilization_seconds", "controller__kubernetes", "memory", "memory__recommendations",
+    "memory__scale_ups", "memory__status", "outcome", "outcome__trace", "outcome__events",
+)  # fmt: skip
+POLICY = {"type": "Pods", "value": 2**31 - 1, "periodSeconds": 2**31 - 1}
+STRANGE: tuple[Any, ...] = (
+    0, -1, 1, 2**31 - 1, -(2**31), 2**63 - 1, 10**30, 1e300, 0.5, "", "app=web", "1e99", True, [], {}, [[]], [{}],
+    [[9, START]], [[2**31 - 1, 2**63 - 1], [-(2**31), -(2**63)]], ["a/b", "c/d"],
+    [{"type": "external", "values_milli": [2**63 - 1, -(2**63)]}], [{"type": "object", "value_milli": -1}],
+    [{"type": "pods", "values": {}}], [{"type": "pods", "values": {"pod-0": {"value_milli": 1, "timestamp_ns": 0}}}],
+    [{"metadata": {"name": "pod-0", "labels": {"app": "web"}}}], [{"type": "Resource"}], [{"type": "Nonsense"}],
+    [{"type": "Resource", "resource": {"name": "cpu", "target": {"averageUtilization": -1}}}],
+    [{"type": "External", "external": {"metric": {"name": "m"}, "target": {"averageValue": "0"}}}],
+    [{"type": "External", "external": {"metric": {"name": "m"}, "target": {"value": "-1e18"}}}],
+    [{"type": "Object", "object": {"metric": {"name": "m"}, "target": {"type": "Value", "averageValue": "1"}}}],
+    {"scaleUp": {"policies": [POLICY, POLICY], "stabilizationWindowSeconds": 2**31 - 1, "tolerance": "1e30"}},
+    {"scaleDown": {"policies": [], "selectPolicy": "Min", "tolerance": "-5"}, "scaleUp": {"selectPolicy": "Never"}},
+)  # fmt: skip
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_a_damaged_line_is_refused_or_decided_about_and_nothing_else_is_raised(data: st.DataObject) -> None:
-    line = bytearray(line_of())
-    for _ in range(data.draw(st.integers(1, 3))):
+def test_a_damaged_line_is_refused_or_explained_and_nothing_else_is_raised(data: st.DataObject) -> None:
+    places = data.draw(st.lists(st.sampled_from(PLACES), min_size=1, max_size=4, unique=True))
+    # The outer ones first, so that what lies within is still there or not changed.
+    changes = {place: data.draw(st.sampled_from((None, *STRANGE))) for place in places}
+    try:
+        line = bytearray(line_of(**changes))
+    except (KeyError, TypeError, IndexError):
+        return
+    if data.draw(st.booleans()):
         line[data.draw(st.integers(0, len(line) - 1))] = data.draw(st.sampled_from(b'0129-e.{}[]",: xn'))
     try:
         record = read_record(bytes(line))
-    except RecordError:
+    except RecordError as error:
+        assert str(error)
         return
-    assert record.decide().summary()
+    explanation = explain(record)
+    assert explanation.sentence
+    assert to_json(explanation)
 
 
 def test_a_broken_line_comes_as_its_error_with_its_number_and_the_rest_goes_on() -> None:

@@ -35,6 +35,7 @@ FIRST_NS = parse_time("2000-01-01T00:00:00Z")
 LAST_NS = parse_time("2262-01-01T00:00:00Z")
 """Outside of these Go's differences of times overflow."""
 MAX_SECONDS = 2**63 // 10**9
+MAX_TOLERANCE = 10**9
 UPSTREAM_DEFAULTS = Controller()
 _SECONDS = (
     "sync_period_seconds",
@@ -218,6 +219,8 @@ def _check(record: Record) -> None:
         value = getattr(controller, name)
         if not 0 <= value <= MAX_SECONDS:
             raise RecordError(f"controller.{name}: {value} lies outside of 0 to {MAX_SECONDS}")
+    if not 0 <= controller.tolerance <= MAX_TOLERANCE:
+        raise RecordError(f"controller.tolerance: {controller.tolerance} lies outside of 0 to {MAX_TOLERANCE}")
     seen = record.observation
     _int32("observation.replicas", seen.replicas)
     _int32("observation.status_replicas", seen.status_replicas)

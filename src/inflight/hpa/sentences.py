@@ -272,8 +272,13 @@ def _stabilization(trace: Trace, step: Stabilization) -> Step:
     text += "."
     if step.clear_at_ns is not None:
         left = (step.clear_at_ns - trace.now_ns) / NANOSECONDS
-        text += f" The last that stands against {step.raw} leaves in {left:g} s, at {moment(step.clear_at_ns)}."
+        text += f" The last that stands against {step.raw} leaves in {left:g} s, at {_spoken(step.clear_at_ns)}."
     return Step("stabilization", step.reason, text, step.stabilized, bound=True)
+
+
+def _spoken(nanoseconds: int) -> str:
+    """To the millisecond, which is enough to wait for it."""
+    return moment(nanoseconds // 1_000_000 * 1_000_000)
 
 
 def moment(nanoseconds: int) -> str:
