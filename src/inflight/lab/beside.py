@@ -52,7 +52,7 @@ def standing(settings: LabSettings) -> list[Row]:
 def fixed(settings: LabSettings, replicas_mean: float) -> list[Row]:
     """The two fixed fleets next to a mean size: what somebody who knew the load could have set by hand."""
     return [
-        (Policy(f"fixed-{count}", None, count, _cores(settings)), f"{count} replicas, fixed")
+        (Policy(f"fixed-{count}", None, count, _cores(settings)), f"{count} replica{'' if count == 1 else 's'}, fixed")
         for count in fixed_neighbours(replicas_mean)
     ]
 
@@ -113,6 +113,8 @@ async def simulating(settings: LabSettings) -> AsyncIterator[Beside]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=_MAX_LINE_BYTES,
+        # Out of the terminal's group: Ctrl-C is for the parent, who ends the worker himself.
+        start_new_session=True,
     )
     _send(process, settings)
     beside = Beside(process)

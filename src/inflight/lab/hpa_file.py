@@ -50,7 +50,7 @@ def _joined(document: Document, errors: list[FieldError]) -> DocumentError:
 
 def _not_for_the_lab(hpa: HorizontalPodAutoscaler) -> list[FieldError]:
     errors = []
-    if (hpa.spec.min_replicas or 1) < 1:
+    if hpa.spec.min_replicas == 0:
         errors.append(FieldError(("spec", "minReplicas"), "the lab has no gateway that could wake a fleet from 0"))
     if hpa.spec.max_replicas > 256:
         errors.append(FieldError(("spec", "maxReplicas"), "the lab emulates at most 256 replicas"))

@@ -47,7 +47,7 @@ class LiveResult(msgspec.Struct, frozen=True):
     planned_seconds: float
     speed: float
     slip: float
-    """Share of the promised model time that was held back, at the last speed."""
+    """Share of the promised model time that was held back, over the whole run."""
     slowed: int
     """How often the speed was lowered."""
     interrupted: bool
@@ -74,13 +74,16 @@ class LiveFleet:
         self._outcomes_seen = 0
         self._samples_seen = 0
         self._recent: deque[tuple[float, float]] = deque()
+        self._one_sync_at_a_time = asyncio.Lock()
 
     def connect(self, metrics: Metrics) -> None:
         self._autoscaler = Autoscaler(self._hpa, self.fleet, metrics, self._note_decision)
 
     async def sync(self, at: float) -> None:
+        """As upstream's work queue: one HPA is never synced twice at once."""
         if self._autoscaler is not None:
-            await self._autoscaler.sync(at)
+            async with self._one_sync_at_a_time:
+                await self._autoscaler.sync(max(at, self.fleet.now))
 
     def advance(self, until: float) -> None:
         self.fleet.advance(until)
@@ -186,7 +189,7 @@ class LiveRun:
             horizon_seconds=self.now,
             planned_seconds=planned,
             speed=self.clock.speed,
-            slip=self.clock.slip(),
+            slip=self.clock.slip_of_the_run(),
             slowed=self._slowed,
             interrupted=stop.is_set(),
             wall_seconds=time.monotonic() - begun,
@@ -202,7 +205,7 @@ class LiveRun:
             at = self._next_sync_at
             self._next_sync_at += SYNC_SECONDS
             for fleet in self._fleets:
-                task = asyncio.create_task(fleet.sync(max(at, fleet.fleet.now)))
+                task = asyncio.create_task(fleet.sync(at))
                 self._syncs.add(task)
                 task.add_done_callback(self._sync_done)
         for fleet in self._fleets:

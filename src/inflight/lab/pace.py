@@ -32,6 +32,7 @@ class PacedClock:
         self._released = start + max_ahead_seconds
         self._promised_seconds = 0.0
         self._held_seconds = 0.0
+        self._earlier = (0.0, 0.0)  # promised and held at speeds before this one
 
     @property
     def speed(self) -> float:
@@ -51,6 +52,8 @@ class PacedClock:
             raise ValueError(f"the speed of a clock must be above 0, not {speed}")
         self._anchor()
         self._speed = speed
+        promised, held = self._earlier
+        self._earlier = (promised + self._promised_seconds, held + self._held_seconds)
         self._promised_seconds = self._held_seconds = 0.0
 
     def slip(self) -> float:
@@ -59,6 +62,12 @@ class PacedClock:
         if self._promised_seconds <= 0:
             return 0.0
         return max(0.0, self._held_seconds / self._promised_seconds)
+
+    def slip_of_the_run(self) -> float:
+        """The same over all speeds the clock has had."""
+        self._anchor()
+        promised, held = self._earlier[0] + self._promised_seconds, self._earlier[1] + self._held_seconds
+        return max(0.0, held / promised) if promised > 0 else 0.0
 
     async def sleep(self, seconds: float) -> None:
         """Until the model has moved on by that much: longer than `seconds / speed` when the clock is held."""

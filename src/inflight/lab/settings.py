@@ -4,7 +4,6 @@ The two HPAs differ in `metrics` only: the one by CPU is made from the one by th
 came from.
 """
 
-import math
 from typing import Any
 
 import msgspec
@@ -92,7 +91,7 @@ class LabSettings(msgspec.Struct, frozen=True):
             return self.target
         mean_prompt = sum(self.trace.prompt_tokens) / self.trace.requests
         mean_output = sum(self.trace.output_tokens) / self.trace.requests
-        return max(1.0, float(math.floor(in_flight_target(self.engine, mean_prompt, mean_output, PHI))))
+        return max(1.0, float(round(in_flight_target(self.engine, mean_prompt, mean_output, PHI))))
 
     def in_flight_hpa(self) -> HorizontalPodAutoscaler:
         return self.hpa if self.hpa is not None else self.external_hpa("inflight_requests", self.target_per_replica())

@@ -46,11 +46,16 @@ class Wire:
         self._clock = clock
         self.collector = collector
         self._ports: dict[str, _Listening] = {}
+        self._draining: set[str] = set()
 
     async def follow(self) -> None:
         """After the fleet has moved: opens and closes what its pods need, and tells the collector."""
         changed = False
         alive = set()
+        draining = {pod.uid for pod in self._fleet.pods if pod.deleted_at is not None}
+        if draining != self._draining:
+            self._draining = draining
+            changed = True
         for pod in list(self._fleet.pods):
             if pod.running_at is None:
                 continue
@@ -105,6 +110,7 @@ class Wire:
             labels=dict(template.labels),
             url=listening.url,
             uid=listening.pod.uid,
+            terminating=listening.pod.deleted_at is not None,
         )
 
 

@@ -6,7 +6,6 @@ killed worker could have held.
 
 import os
 import pickle
-import signal
 import sys
 
 import msgspec
@@ -25,9 +24,7 @@ def simulate(settings: LabSettings, policy: Policy) -> PolicyResult:
 
 def main() -> None:
     """Reads the settings and then policies from standard input, pickled by the parent."""
-    # Ctrl-C goes to the whole process group; the parent ends this process itself. The live fleets come first.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(10)
+    os.nice(10)  # the live fleets come first
     settings: LabSettings = pickle.load(sys.stdin.buffer)  # noqa: S301 - the parent's own pipe
     while True:
         try:

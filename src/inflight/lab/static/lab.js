@@ -21,7 +21,7 @@
   };
   const percent = (ratio, digits = 1) => (ratio == null ? "–" : `${(100 * ratio).toFixed(digits)} %`);
   // A share that is not quite all must not look like all.
-  const share = (ratio) => percent(ratio, ratio < 1 && ratio >= 0.9995 ? 2 : 1);
+  const share = (ratio) => percent(ratio, ratio == null || ratio === 1 || ratio < 0.9995 ? 1 : ratio < 0.99995 ? 2 : 3);
   const seconds = (value) => (value == null ? "–" : value < 10 ? `${value.toFixed(2)} s` : `${value.toFixed(1)} s`);
   const count = (value) => (value == null ? "–" : Math.round(value).toLocaleString("en"));
 
