@@ -143,6 +143,9 @@ def _limited(limits: Limits) -> str:
     if limits.select_policy == "Disabled":
         return f"limited to {limits.limited}: scaling {limits.direction} is disabled by the policy"
     binding = [policy for policy in limits.policies if policy.limit == limits.rate_limit] or list(limits.policies)
+    if not binding:
+        # No policy at all: an HPA that the API server would not take.
+        return f"limited to {limits.limited}: no policy allows to scale {limits.direction}"
     policy = binding[0]
     amount = f"{policy.value}%" if policy.type == "Percent" else count_of(policy.value, "pod")
     return f"limited to {limits.limited} by the policy of {amount} in {policy.period_seconds} s"
