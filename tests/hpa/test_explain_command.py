@@ -31,6 +31,20 @@ CASE = {
     "steps": [{"metrics": {"external/load": {"values": [str(load)]}}} for load in (90, 150, 400)],
 }
 
+CALL = {
+    "id": "call",
+    "method": "GetMetricReplicas",
+    "kubernetes": "1.36",
+    "current": 3,
+    "target": 10_000,
+    "selector": "app=llm",
+    "pods": [
+        {"metadata": {"name": name, "labels": {"app": "llm"}}, "status": {"phase": phase}}
+        for name, phase in (("a", "Running"), ("b", "Running"), ("c", "Pending"))
+    ],
+    "metrics": {"a": 30_000, "b": 30_000},
+}
+
 
 def explain(*arguments: str, text: bytes = b"") -> Result:
     return CliRunner().invoke(explain_command, [*arguments], input=text)
@@ -189,7 +203,9 @@ def test_a_record_that_says_something_else_than_is_computed_is_told() -> None:
         (["-", "--id", "x"], lines([90])[0], "it goes with --case"),
         (["-", "--set", "max"], lines([90])[0], "is no setting"),
         (["-", "--set", "max=0"], lines([90])[0], "would be refused: spec.maxReplicas"),
-        (["--case", "-"], b'{"id": "c", "method": "GetMetricReplicas"}', "stories can be explained"),
+        (["--case", "-"], b'{"id": "c", "method": "GetMetricReplicas"}', "the case has no metrics"),
+        (["--case", "-"], b'{"id": "c", "method": "GetRumour"}', "there is no method GetRumour"),
+        (["--case", "-", "--set", "max=3"], json.dumps(CALL).encode(), "it has no syncs, no HPA, no settings"),
         (["--case", "-"], b'{"id": "c"}', "the case cannot be read"),
         (["--case", "-"], b"{broken", "not JSON"),
         (["--case", "-", "--id", "other"], json.dumps(CASE).encode(), "there is no case 'other'"),
@@ -210,6 +226,16 @@ def test_a_case_is_explained_spread_over_lines_or_one_of_many() -> None:
     assert plain(explain("--case", "-", "--id", "b", "-o", "json", text=many))["explanation"]["replicas_before"] == 5
     result = explain("--case", "-", text=many)
     assert (result.exit_code, "say with --id which" in result.stderr) == (2, True)
+
+
+def test_a_call_of_the_calculator_is_explained_in_its_one_step() -> None:
+    answer = plain(explain("--case", "-", "-o", "json", text=json.dumps(CALL).encode()))
+    assert (answer["kubernetes"], answer["judged"]) == ("1.36", True)
+    assert (answer["step"]["replicas"], answer["calculation"]["replicas"]) == (6, 6)
+    assert answer["step"]["pods"] == [{"name": "c", "code": "Pending", "counts_as": "0"}]
+    result = explain("--case", "-", text=json.dumps(CALL | {"metrics": None, "metricsError": "away"}).encode())
+    assert "no proposal" in result.stdout
+    assert "Pods metric m gives no proposal: unable to get metric m: away." in result.stdout
 
 
 def compare(text: bytes, *arguments: str) -> Result:

@@ -17,6 +17,7 @@ import msgspec
 from inflight.cli.lines import numbered_lines
 
 if TYPE_CHECKING:
+    from inflight.hpa.cases import CallTrace, StoryLine
     from inflight.hpa.explanation import Explanation
     from inflight.hpa.record import Record
     from inflight.hpa.remembered import Remembered
@@ -50,7 +51,7 @@ class _Chosen(msgspec.Struct, frozen=True):
 
 @click.command("explain", epilog=EXAMPLES)
 @click.argument("record", required=False)
-@click.option("--case", "case", type=click.File("rb"), help="Explain a decision case (a story) instead of a record.")
+@click.option("--case", "case", type=click.File("rb"), help="Explain a decision case instead of a record.")
 @click.option("--id", "case_id", help="Which case, where the file has several.")
 @click.option("--at", "at", help="The last sync at or before this time: 2026-11-24T22:41:00Z, or +10m after the first.")
 @click.option("--sync", "sync", type=click.IntRange(min=1), help="The sync with this number, from 1.")
@@ -90,7 +91,13 @@ def command(
         raise click.UsageError("--id says which case; it goes with --case")
     problems: list[str] = []
     if case is not None:
-        chosen = _choose(_from_case(case, case_id), at, sync, hpa)
+        played = _read_case(case, case_id)
+        if not isinstance(played, _Story):
+            if at is not None or sync is not None or hpa is not None or texts:
+                raise click.UsageError("this case is one call of the calculator: it has no syncs, no HPA, no settings")
+            _print_call(played, output)
+            return
+        chosen = _choose(played.records(), at, sync, hpa)
     else:
         assert record is not None
         with _open(record) as file:
@@ -138,17 +145,62 @@ def _from_record(file: IO[bytes], name: str, problems: list[str]) -> "Iterator[R
             yield found
 
 
-def _from_case(file: IO[bytes], case_id: str | None) -> "Iterator[Record]":
-    from inflight.hpa.cases import CallLine, CaseError, read_case, story_records
+class _Story:
+    """A story whose syncs are played one after the other."""
+
+    def __init__(self, name: str, line: "StoryLine") -> None:
+        self._name = name
+        self._line = line
+
+    def records(self) -> "Iterator[Record]":
+        from inflight.hpa.cases import CaseError, story_records
+
+        try:
+            yield from story_records(self._line)
+        except CaseError as error:
+            raise click.UsageError(f"{self._name}: {error}") from error
+
+
+def _read_case(file: IO[bytes], case_id: str | None) -> "_Story | CallTrace":
+    from inflight.hpa.cases import CallLine, CaseError, read_case, trace_call
 
     name = getattr(file, "name", "-")
     try:
         case = read_case(_one_case(file, case_id))
-        if isinstance(case, CallLine):
-            raise CaseError("this is one call of the calculator without an HPA; stories can be explained")
-        yield from story_records(case)
+        return trace_call(case) if isinstance(case, CallLine) else _Story(name, case)
     except CaseError as error:
         raise click.UsageError(f"{name}: {error}") from error
+
+
+def _print_call(call: "CallTrace", output: str) -> None:
+    """One step is all there is: the metric's."""
+    from inflight.hpa.sentences import metric_step
+    from inflight.objects import to_json
+
+    step = metric_step(call.metric, call.tolerances)
+    if output == "json":
+        plain = {
+            "version": 1,
+            "kubernetes": call.kubernetes,
+            "judged": call.judged,
+            "step": step,
+            "calculation": call.metric.calculation,
+        }
+        sys.stdout.buffer.write(to_json(plain) + b"\n")
+        sys.stdout.buffer.flush()
+        return
+    proposal = "no proposal" if step.replicas is None else f"{step.replicas} proposed"
+    click.echo(f"one call of the calculator, Kubernetes {call.kubernetes}{_judged(call.judged)}: {proposal}")
+    for wrapped in _wrapped(f"  - {step.text}", _width()):
+        click.echo(wrapped)
+
+
+def _width() -> int:
+    return max(60, min(shutil.get_terminal_size((110, 24)).columns, 140))
+
+
+def _judged(judged: bool) -> str:
+    return "" if judged else " (not judged against the original)"
 
 
 def _one_case(file: IO[bytes], case_id: str | None) -> dict[str, Any]:
@@ -230,9 +282,8 @@ def _print(answer: Answer, output: str) -> None:
         sys.stdout.buffer.write(to_json(answer) + b"\n")
         sys.stdout.buffer.flush()
         return
-    width = max(60, min(shutil.get_terminal_size((110, 24)).columns, 140))
     for line in _lines(answer):
-        for wrapped in _wrapped(line, width):
+        for wrapped in _wrapped(line, _width()):
             click.echo(wrapped)
 
 
@@ -245,8 +296,7 @@ def _wrapped(line: str, width: int) -> list[str]:
 
 def _lines(answer: Answer) -> Iterator[str]:
     explanation = answer.explanation
-    judged = "" if explanation.judged else " (not judged against the original)"
-    yield f"{explanation.hpa} at {explanation.at}, Kubernetes {explanation.kubernetes}{judged}"
+    yield f"{explanation.hpa} at {explanation.at}, Kubernetes {explanation.kubernetes}{_judged(explanation.judged)}"
     if answer.recorded is not None:
         yield f"as recorded: {answer.recorded.sentence}"
         yield f"with {', '.join(answer.settings)}: {explanation.sentence}"

@@ -13,6 +13,7 @@ from inflight.hpa.trace import Limits, MetricTrace, PodSetAside, PolicyLimit, Re
 from inflight.objects import format_time
 
 NANOSECONDS = 1_000_000_000
+Tolerances = tuple[float, float]
 _NAMED_PODS = 10
 _WHY = {
     Reason.DELETING: "it is being deleted",
@@ -55,7 +56,10 @@ class Step(msgspec.Struct, frozen=True):
 def steps_of(trace: Trace) -> tuple[Step, ...]:
     """Every step that the sync took."""
     steps = [_scale(trace)]
-    steps += [_metric(trace, index) for index in range(len(trace.metrics))]
+    steps += [
+        metric_step(metric, (trace.scale_down_tolerance, trace.scale_up_tolerance), index)
+        for index, metric in enumerate(trace.metrics)
+    ]
     if trace.combination is not None:
         steps.append(_combination(trace))
     if trace.stabilization is not None:
@@ -85,18 +89,18 @@ def _scale(trace: Trace) -> Step:
     return Step("scale", trace.branch, f"The target has {count_of(current, 'replica')}{lag}; {bounds}.", current)
 
 
-def _metric(trace: Trace, index: int) -> Step:
-    metric = trace.metrics[index]
+def metric_step(metric: MetricTrace, tolerances: Tolerances, index: int = 0) -> Step:
+    """What one metric proposes and why. `tolerances`: those of scaling down and up."""
     calculation = metric.calculation
     if metric.error:
         code = calculation.failure or Reason.RECOMMENDATION_FAILED
         text = f"{_capital(metric_label(metric))} gives no proposal: {metric.error}."
         return Step("metric", code, text, None, metric=index, pods=_pod_notes(metric))
-    sentences = [_value(metric, trace)]
+    sentences = [_value(metric, tolerances)]
     if calculation.second_pass is None:
-        sentences.append(_first_verdict(metric, trace))
+        sentences.append(_first_verdict(metric, tolerances))
     else:
-        sentences.append(_second_pass(metric, trace))
+        sentences.append(_second_pass(metric, tolerances))
     sentences += _pods(metric)
     return Step(
         "metric",
@@ -112,9 +116,9 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _value(metric: MetricTrace, trace: Trace) -> str:
+def _value(metric: MetricTrace, tolerances: Tolerances) -> str:
     calculation, label = metric.calculation, _capital(metric_label(metric))
-    ratio = "" if calculation.ratio is None else f", a ratio of {_ratio(calculation.ratio, trace)}"
+    ratio = "" if calculation.ratio is None else f", a ratio of {_ratio(calculation.ratio, tolerances)}"
     ready = len(calculation.pods.ready) if calculation.pods else 0
     match metric.target_kind:
         case "Utilization":
@@ -133,24 +137,24 @@ def _value(metric: MetricTrace, trace: Trace) -> str:
     return f"{label} is {total} {over}; the target is {plain(metric.target)}{ratio}."
 
 
-def _ratio(ratio: float, trace: Trace) -> str:
+def _ratio(ratio: float, tolerances: Tolerances) -> str:
     """Short, but never so short that it looks like the other side of a bound."""
-    bounds = (1 - trace.scale_down_tolerance, 1.0, 1 + trace.scale_up_tolerance)
+    bounds = (1 - tolerances[0], 1.0, 1 + tolerances[1])
     short = f"{ratio:.4g}"
     return repr(ratio) if any(abs(ratio - bound) < 1e-3 for bound in bounds) and float(short) != ratio else short
 
 
-def _band(trace: Trace) -> str:
-    low, high = 1 - trace.scale_down_tolerance, 1 + trace.scale_up_tolerance
+def _band(tolerances: Tolerances) -> str:
+    low, high = 1 - tolerances[0], 1 + tolerances[1]
     return f"{low:.6g} to {high:.6g}"
 
 
-def _first_verdict(metric: MetricTrace, trace: Trace) -> str:
+def _first_verdict(metric: MetricTrace, tolerances: Tolerances) -> str:
     calculation = metric.calculation
     wanted = calculation.replicas
     if calculation.verdict is Reason.WITHIN_TOLERANCE:
         kept = "status.replicas" if metric.source in {"External", "Object"} and _is_average(metric) else "the count"
-        return f"That lies within the tolerance ({_band(trace)}), so {kept} stays: {wanted}."
+        return f"That lies within the tolerance ({_band(tolerances)}), so {kept} stays: {wanted}."
     if _is_average(metric) and metric.source in {"External", "Object"}:
         return f"{plain(calculation.total_milli or 0)} / {plain(metric.target)}, rounded up: {wanted} wanted."
     if metric.target_kind == "Value" and calculation.counted is None:
@@ -163,14 +167,14 @@ def _is_average(metric: MetricTrace) -> bool:
     return metric.target_kind == "AverageValue"
 
 
-def _second_pass(metric: MetricTrace, trace: Trace) -> str:
+def _second_pass(metric: MetricTrace, tolerances: Tolerances) -> str:
     calculation, second = metric.calculation, metric.calculation.second_pass
     assert second is not None
-    ratio = "beyond all numbers" if second.ratio is None else _ratio(second.ratio, trace)
+    ratio = "beyond all numbers" if second.ratio is None else _ratio(second.ratio, tolerances)
     text = f"Computed again over {count_of(second.counted, 'pod')} with those filled in the ratio is {ratio}"
     match calculation.verdict:
         case Reason.WITHIN_TOLERANCE:
-            return f"{text}, within the tolerance ({_band(trace)}), so the count stays: {calculation.replicas}."
+            return f"{text}, within the tolerance ({_band(tolerances)}), so the count stays: {calculation.replicas}."
         case Reason.DIRECTION_CHANGED:
             return f"{text} and points the other way, so the count stays: {calculation.replicas}."
         case Reason.AGAINST_DIRECTION:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from inflight.hpa.cases.call import play_call
+from inflight.hpa.cases.call import CallTrace, play_call, trace_call
 from inflight.hpa.cases.compare import compare
 from inflight.hpa.cases.lines import (
     MAX_LINE_BYTES,
@@ -21,6 +21,7 @@ __all__ = [
     "MAX_LINE_BYTES",
     "METHODS",
     "CallLine",
+    "CallTrace",
     "CaseError",
     "Step",
     "StoryLine",
@@ -33,6 +34,7 @@ __all__ = [
     "read_case",
     "story_decisions",
     "story_records",
+    "trace_call",
 ]
 
 

@@ -10,6 +10,7 @@ from inflight.hpa.calculator import (
     average_of_pods,
     external_average,
     external_value,
+    failed,
     object_average,
     ratio_of_value,
     utilization,
@@ -19,10 +20,20 @@ from inflight.hpa.controller import Rules, rules_of, to_nanoseconds
 from inflight.hpa.numbers import MAX_INT32, MAX_INT64, MIN_INT32, MIN_INT64, wrap_int32
 from inflight.hpa.observation import DEFAULT_WINDOW_NS, PodMetric
 from inflight.hpa.pods import select_pods
-from inflight.hpa.trace import Calculation
+from inflight.hpa.trace import Calculation, MetricTrace, Reason
 from inflight.objects import ReleaseError, SelectorError, TimeError, parse_time
 
 NAMESPACE = "default"
+_KINDS = {
+    "GetResourceReplicas": ("Resource", "Utilization"),
+    "GetRawResourceReplicas": ("Resource", "AverageValue"),
+    "GetMetricReplicas": ("Pods", "AverageValue"),
+    "GetObjectMetricReplicas": ("Object", "Value"),
+    "GetObjectPerPodMetricReplicas": ("Object", "AverageValue"),
+    "GetExternalMetricReplicas": ("External", "Value"),
+    "GetExternalPerPodMetricReplicas": ("External", "AverageValue"),
+}
+"""Method to the source and the target of the metric that asks it."""
 
 
 class _Detailed(msgspec.Struct, frozen=True, rename="camel"):
@@ -31,8 +42,30 @@ class _Detailed(msgspec.Struct, frozen=True, rename="camel"):
     window_seconds: float | None = None
 
 
+class CallTrace(msgspec.Struct, frozen=True):
+    """One question to the calculator with its answer, in the form of a metric of a sync."""
+
+    kubernetes: str
+    judged: bool
+    metric: MetricTrace
+    tolerances: tuple[float, float]
+    """Of scaling down and up."""
+
+
 def play_call(line: CallLine, architecture: str = "amd64") -> dict[str, Any]:
     """`replicas`, `usage` and `utilization`, or `error` with the calculator's text. Raises CaseError."""
+    calculation = trace_call(line, architecture).metric.calculation
+    if calculation.error:
+        return {"error": calculation.error}
+    return {
+        "replicas": calculation.replicas,
+        "usage": calculation.usage_milli,
+        "utilization": calculation.utilization_percent,
+    }
+
+
+def trace_call(line: CallLine, architecture: str = "amd64") -> CallTrace:
+    """The call with all that the calculator says about it. Raises CaseError."""
     if line.method not in METHODS:
         raise CaseError(f"there is no method {line.method}; known are {', '.join(METHODS)}")
     controller = read_controller(line, architecture)
@@ -51,17 +84,24 @@ def play_call(line: CallLine, architecture: str = "amd64") -> dict[str, Any]:
     _check_int("current", line.current, MIN_INT32, MAX_INT32)
     _check_int("target", line.target, MIN_INT64, MAX_INT64)
     if line.metrics_error is not None:
-        return {"error": _client_error(line, rules)}
-    if line.metrics is None:
+        calculation = failed(_client_error(line, rules), Reason.REQUEST_FAILED)
+    elif line.metrics is None:
         raise CaseError("the case has no metrics")
-    calculation = _calculate(line, Situation(pods, now_ns, rules, down, up), now_ns)
-    if calculation.error:
-        return {"error": calculation.error}
-    return {
-        "replicas": calculation.replicas,
-        "usage": calculation.usage_milli,
-        "utilization": calculation.utilization_percent,
-    }
+    else:
+        calculation = _calculate(line, Situation(pods, now_ns, rules, down, up), now_ns)
+    source, kind = _KINDS[line.method]
+    if line.container and source == "Resource":
+        source = "ContainerResource"
+    metric = MetricTrace(
+        source=source,
+        metric=(line.resource or "cpu") if "Resource" in source else "m",
+        name="",
+        target_kind=kind,
+        target=line.target,
+        calculation=calculation,
+        error=calculation.error,
+    )
+    return CallTrace(controller.kubernetes, controller.judged, metric, (down, up))
 
 
 def _calculate(line: CallLine, situation: Situation, now_ns: int) -> Calculation:
