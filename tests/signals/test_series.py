@@ -222,6 +222,33 @@ def test_nothing_to_measure_is_quiet_and_neither_zero_nor_trouble() -> None:
     assert series.has_reported("ttft_p95")
 
 
+@pytest.mark.parametrize(
+    ("in_flight", "quiet"),
+    [((0, 0, 0), True), ((186, 186, 186), False), ((186, 186, 0), False), ((0, 0, 186), False), ((0, 7, 0), False)],
+    ids=["idle", "hung", "given up", "just asked", "asked and given up"],
+)
+def test_counters_that_stand_still_with_work_inside_are_not_quiet(in_flight: tuple[int, ...], quiet: bool) -> None:
+    series = PodSeries()
+    for tens, running in enumerate(in_flight):
+        series.add(page(running=running, first_tokens=5), T0 + 10 * tens)
+    assert why(series, "ttft_p95")
+    assert series.is_quiet("ttft_p95") is quiet
+
+
+def test_counters_that_stand_still_are_not_quiet_where_the_work_inside_is_unknown() -> None:
+    body = (
+        'vllm:time_to_first_token_seconds_bucket{engine="0",le="+Inf"} 5\n'
+        'vllm:time_to_first_token_seconds_count{engine="0"} 5\n'
+        'vllm:time_to_first_token_seconds_sum{engine="0"} 1\n'
+    )
+    series = PodSeries()
+    for tens in range(3):
+        series.add(READER.read(body.encode()), T0 + 10 * tens)
+    assert isinstance(series.value("in_flight"), Missing)
+    assert isinstance(series.value("ttft_mean"), Missing)
+    assert not series.is_quiet("ttft_mean")
+
+
 def test_rates_count_as_reported_although_nobody_asked_for_them() -> None:
     series = PodSeries()
     for second in range(3):

@@ -55,7 +55,8 @@ class PodSample(msgspec.Struct, frozen=True):
     failure: str = ""
     """Why the last attempt to reach the pod failed; empty when it succeeded or none was made yet."""
     quiet: bool = False
-    """The page is fine and says that nothing happened that this signal could measure (no request finished, say)."""
+    """The page is fine, nothing happened that this signal could measure (no request finished, say), and no request was
+    in flight on any page of that time: not so while work stands still inside."""
     across: str = ""
     """How the catalogue combines this signal over pods of this engine (`sum`, `mean`, `max`); empty where it does not
     say, or says `merge` (buckets, which a value does not carry)."""
@@ -133,8 +134,14 @@ class PodSeries:
         return signal in self._reported or _base(signal) in self._reported
 
     def is_quiet(self, signal: str) -> bool:
-        """Whether the pages kept say that there was nothing to measure: no value, and nothing wrong with it either."""
+        """Whether the pages kept say that there was nothing to measure: nothing observed, and nobody inside either.
+
+        With work in flight, counters that stand still are those of a server that hangs, not of one that is idle; where
+        the work in flight is unknown, nobody can tell which of them it is.
+        """
         if self._latest is None or not self._past:
+            return False
+        if not _is_idle(self._latest) or not all(_is_idle(page) for _, page in self._past):
             return False
         base = "service_time" if signal == "demand_concurrency" else _base(signal)
         return _stood_still(self._past[0][1].signals.get(base), self._latest.signals.get(base))
@@ -174,6 +181,11 @@ class PodSeries:
         for signal, found in reading.signals.items():
             if signal not in self._reported and _has_value(before.get(signal), found):
                 self._reported.add(signal)
+
+
+def _is_idle(page: PageReading) -> bool:
+    in_flight = page.signals.get("in_flight")
+    return isinstance(in_flight, Gauge) and in_flight.value == 0
 
 
 def _has_value(earlier: Reading | None, later: Reading) -> bool:
