@@ -6,12 +6,11 @@ answered (and no decision differs), 1 decisions differ between the releases, 2 a
 
 import sys
 import time
+from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 import msgspec
-
-from inflight.cli.lines import numbered_lines
 
 if TYPE_CHECKING:
     from inflight.hpa.record import Record
@@ -116,6 +115,18 @@ def _releases(text: str) -> list[str]:
     if len(releases) < 2:
         raise click.UsageError("--kubernetes compares releases: name at least two, such as 1.36,1.37")
     return releases
+
+
+def numbered_lines(file: IO[bytes], max_line_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Lines with something on them, numbered from 1; one that is too long is cut right behind the limit."""
+    number = 0
+    while line := file.readline(max_line_bytes + 2):
+        number += 1
+        if not line.endswith(b"\n"):
+            while (rest := file.readline(1 << 20)) and not rest.endswith(b"\n"):
+                pass
+        if line.strip():
+            yield number, line
 
 
 class _Comparing:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 import msgspec
 
-from inflight.cli.lines import numbered_lines
+from inflight.cli.decide import numbered_lines
 
 if TYPE_CHECKING:
     from inflight.hpa.cases import CallTrace, StoryLine
