@@ -8,7 +8,7 @@ A restart (another engine or start time, a counter that fell or vanished) drops 
 it. Times are Unix seconds, of receipt where the page itself says nothing older.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import lt
 
 import msgspec
@@ -63,13 +63,16 @@ class PodSample(msgspec.Struct, frozen=True):
 
 
 class PodSeries:
-    """The pages of one living pod. A successor under the same name (another uid) has a series of its own."""
+    """The pages of one living pod. A successor under the same name (another uid) has a series of its own.
 
-    def __init__(self, window_seconds: float = WINDOW_SECONDS) -> None:
+    `reported` is what this pod had reported before, where it was watched at another place until now.
+    """
+
+    def __init__(self, window_seconds: float = WINDOW_SECONDS, reported: Iterable[str] = ()) -> None:
         self._window = window_seconds
         self._latest: PageReading | None = None
         self._past: list[tuple[float, PageReading]] = []
-        self._reported: set[str] = set()
+        self._reported = set(reported)
         self._values: dict[str, SignalValue | Missing] = {}
         self.received_at: float | None = None
         self.restarts = 0
@@ -78,6 +81,11 @@ class PodSeries:
     @property
     def latest(self) -> PageReading | None:
         return self._latest
+
+    @property
+    def reported(self) -> frozenset[str]:
+        """The readings that have had a value, by which `has_reported` judges."""
+        return frozenset(self._reported)
 
     def age(self, now: float) -> float | None:
         """Seconds since the last page was received; None without one."""

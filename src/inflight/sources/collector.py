@@ -55,7 +55,10 @@ class Collector:
         self._watch: Watch | None = None
 
     def set_targets(self, targets: Iterable[Target]) -> None:
-        """From now on these pods and no others. A pod that was there before keeps what it has reported.
+        """From now on these pods and no others.
+
+        A pod that was there before keeps its pages; at another URL, or read as another engine, it begins anew, but that
+        it had reported is remembered: a typing error in a URL must not take the pod out of the sums.
 
         Raises ValueError, and changes nothing, for a target whose engine is not in the catalogue.
         """
@@ -65,7 +68,8 @@ class Collector:
             key = (target.namespace, target.name)
             pod = self._pods.get(key)
             if pod is None or not pod.continues(target):
-                pod = WatchedPod(target, self._readers, self._window_seconds)
+                reported = pod.remembered_for(target) if pod is not None else ()
+                pod = WatchedPod(target, self._readers, self._window_seconds, reported)
             pods[key] = pod
         for target in targets:
             pods[target.namespace, target.name].update(target)

@@ -1,5 +1,7 @@
 """One pod under watch: what it has reported, how the last attempt went, and when the next one is due."""
 
+from collections.abc import Iterable
+
 from yarl import URL
 
 from inflight.signals import Catalogue, LayoutCache, Missing, PageReader, SignalValue
@@ -29,11 +31,11 @@ class Readers:
 
 
 class WatchedPod:
-    """The state of one living pod; a successor under the same name gets a new one."""
+    """The state of one living pod at one place; a successor under the same name gets a new one."""
 
-    def __init__(self, target: Target, readers: Readers, window_seconds: float) -> None:
+    def __init__(self, target: Target, readers: Readers, window_seconds: float, reported: Iterable[str] = ()) -> None:
         self.target = target
-        self.series = PodSeries(window_seconds)
+        self.series = PodSeries(window_seconds, reported)
         self.reader = readers.reader(target.engine)
         self.big_reader = readers.reader(target.engine, big=True)
         self.failure: Failure | None = None
@@ -55,9 +57,13 @@ class WatchedPod:
         return schedule.phase(self.target.namespace, self.target.name, self.target.uid)
 
     def continues(self, target: Target) -> bool:
-        """Whether a new version of the target is the same living pod at the same place."""
+        """Whether a new version of the target is the same living pod, read at the same place in the same way."""
         mine = self.target
         return (mine.uid, mine.url, mine.engine) == (target.uid, target.url, target.engine)
+
+    def remembered_for(self, target: Target) -> frozenset[str]:
+        """What this pod has reported, for whoever watches it from now on at another place; nothing for a successor."""
+        return self.series.reported if target.uid == self.target.uid else frozenset()
 
     def update(self, target: Target) -> None:
         """Other labels, files or a coming end of the same pod."""
