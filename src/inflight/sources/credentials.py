@@ -21,6 +21,17 @@ class CredentialError(Exception):
     """A token or certificate file that cannot be used: which one, and why."""
 
 
+def trusting(certificates: str | None) -> ssl.SSLContext:
+    """Trusts these PEM certificates only, or the system's. Raises ssl.SSLError and ValueError.
+
+    Authorities that people make for a cluster often lack keyUsage, and what they sign the authority's key identifier.
+    OpenSSL takes both unless it is told to be strict, which Python does from 3.13 on.
+    """
+    context = ssl.create_default_context(cadata=certificates)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
 class _Kept(Generic[T]):
     def __init__(self, stamp: _Stamp, value: T) -> None:
         self.stamp = stamp
@@ -54,7 +65,7 @@ class Credentials:
             return self._unverified
         if ca_file is None:
             if self._system is None:
-                self._system = ssl.create_default_context()
+                self._system = trusting(None)
             return self._system
         stamp = _stamp(ca_file, "CA")
         kept = self._contexts.get(ca_file)
@@ -102,7 +113,7 @@ def _read_ca(file: str) -> ssl.SSLContext:
     try:
         if not content.strip():
             raise ValueError("empty")
-        return ssl.create_default_context(cadata=content.decode("ascii"))
+        return trusting(content.decode("ascii"))
     except (ssl.SSLError, UnicodeDecodeError, ValueError) as error:
         raise CredentialError(f"the CA file {file} holds no PEM certificates") from error
 
