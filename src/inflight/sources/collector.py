@@ -53,6 +53,7 @@ class Collector:
         self._pods: dict[tuple[str, str], WatchedPod] = {}
         self._by_namespace: dict[str, list[WatchedPod]] = {}
         self._watch: Watch | None = None
+        self._room_for_pods = -1
 
     def set_targets(self, targets: Iterable[Target]) -> None:
         """From now on these pods and no others.
@@ -80,6 +81,7 @@ class Collector:
         files = {pod.target.ca_file for pod in self._pods.values()}
         self._credentials.keep(files | {pod.target.bearer_token_file for pod in self._pods.values()})
         if self._watch is not None:
+            self._make_room()
             self._watch.follow(self._pods.values())
 
     def samples(self, signal: str, namespace: str | None = None) -> list[PodSample]:
@@ -117,7 +119,7 @@ class Collector:
         """Scrapes until cancelled."""
         if self._watch is not None:
             raise RuntimeError("this collector is running already")
-        raise_file_limit(len(self._pods))
+        self._make_room()
         async with new_session(self._settings.interval_seconds or LONGEST_SECONDS) as session:
             executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inflight-page")
             try:
@@ -129,3 +131,9 @@ class Collector:
             finally:
                 self._watch = None
                 executor.shutdown(wait=False, cancel_futures=True)
+
+    def _make_room(self) -> None:
+        """Asked for once for a number of pods: a limit that is too low is then said once, not at every change."""
+        if len(self._pods) > self._room_for_pods:
+            self._room_for_pods = len(self._pods)
+            raise_file_limit(self._room_for_pods)
