@@ -141,6 +141,21 @@ def test_wrong_input_is_refused_with_a_sentence_before_anything_starts(
     assert "Traceback" not in err
 
 
+def test_the_records_of_a_run_explain_themselves(tmp_path: Path) -> None:
+    process = lab(tmp_path, "--ramp", "5:60", "--speed", "20", "--no-page", "--record", str(tmp_path))
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    inflight = str(Path(sys.executable).with_name("inflight"))
+    for name, wanted in (("cpu", "resource cpu"), ("in-flight", "external metric inflight_requests")):
+        record = tmp_path / f"{name}.jsonl"
+        assert len(record.read_bytes().splitlines()) == 3, "syncs at 15, 30 and 45 s"
+        said = subprocess.run(
+            [inflight, "explain", str(record), "--at", "+30s"], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert said.returncode == 0, said.stderr
+        assert wanted in said.stdout
+
+
 def test_a_simulating_process_that_dies_costs_its_rows_and_nothing_else(tmp_path: Path) -> None:
     process = lab(tmp_path, "--ramp", "2:60", "--speed", "10", "-o", "json")
     assert process.stderr is not None

@@ -37,3 +37,23 @@ def test_every_verb_of_the_makefile_is_in_its_help() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for verb in ("setup", "lab", "test", "lint", "bench"):
         assert f"make {verb} " in shown
+
+
+def test_every_relative_link_of_the_docs_leads_somewhere() -> None:
+    broken = []
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+            if "://" not in link and not (page.parent / link).exists():
+                broken.append(f"{page.relative_to(ROOT)}: {link}")
+    assert broken == []
+
+
+def test_every_command_of_the_package_can_be_called() -> None:
+    commands = {path.stem for path in (ROOT / "src" / "inflight" / "cli").glob("*.py")} - {"__init__", "main"}
+    from inflight.cli.main import COMMANDS, group
+
+    assert {module.rpartition(".")[2] for module, _ in COMMANDS.values()} == commands
+    for name in COMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            group.main([name, "--help"], prog_name="inflight")
+        assert ended.value.code == 0

@@ -79,6 +79,12 @@ Examples:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the report is left.",
 )
+@click.option(
+    "--record",
+    "record_dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder in which each sync of the two HPAs is kept, cpu.jsonl and in-flight.jsonl, for `inflight explain`.",
+)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(**options: Any) -> None:
     """Two fleets of emulated vLLM servers get the same requests; one is scaled by CPU, one by the work in flight.
@@ -96,7 +102,14 @@ def command(**options: Any) -> None:
     try:
         with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
             outcome = runner.run(
-                run_lab(settings, page, options["report"], announce=_say, progress=None if bar is None else bar.watch)
+                run_lab(
+                    settings,
+                    page,
+                    options["report"],
+                    announce=_say,
+                    progress=None if bar is None else bar.watch,
+                    record_dir=options["record_dir"],
+                )
             )
     except OSError as error:
         raise _CannotRun(

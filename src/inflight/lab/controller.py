@@ -23,6 +23,7 @@ from inflight.hpa import (
     PodMetric,
     PodsAnswer,
     decide,
+    record_line,
 )
 from inflight.lab.settings import KUBERNETES
 from inflight.objects import HorizontalPodAutoscaler, MetricIdentifier, parse_quantity, parse_time, to_selector
@@ -120,12 +121,14 @@ class Autoscaler:
         fleet: Fleet,
         metrics: Metrics,
         written: Callable[[float, Decision, int], None],
+        record: Callable[[bytes], object] | None = None,
     ) -> None:
-        """`written(at, decision, replicas before)` is told of every sync."""
+        """`written(at, decision, replicas before)` is told of every sync; `record` gets it as a line for `explain`."""
         self.hpa = hpa
         self._fleet = fleet
         self._metrics = metrics
         self._written = written
+        self._record = record
         self._memory = Memory()
         self._controller = Controller(kubernetes=KUBERNETES)
 
@@ -143,6 +146,9 @@ class Autoscaler:
         )
         now_ns = round((fleet.setup.epoch_seconds + at) * 1e9)
         decision = decide(self.hpa, observation, self._memory, now_ns, self._controller)
+        if self._record is not None:
+            line = record_line(self.hpa, observation, self._memory, now_ns, self._controller, decision=decision)
+            self._record(line)
         self._memory = decision.memory
         if decision.rescaled:
             # The answers took a moment to travel; the fleet has gone on meanwhile.

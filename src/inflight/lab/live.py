@@ -8,7 +8,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -76,8 +76,8 @@ class LiveFleet:
         self._recent: deque[tuple[float, float]] = deque()
         self._one_sync_at_a_time = asyncio.Lock()
 
-    def connect(self, metrics: Metrics) -> None:
-        self._autoscaler = Autoscaler(self._hpa, self.fleet, metrics, self._note_decision)
+    def connect(self, metrics: Metrics, record: Callable[[bytes], object] | None = None) -> None:
+        self._autoscaler = Autoscaler(self._hpa, self.fleet, metrics, self._note_decision, record)
 
     async def sync(self, at: float) -> None:
         """As upstream's work queue: one HPA is never synced twice at once."""
@@ -247,17 +247,22 @@ async def run_live(
     *,
     wall_seconds: float,
     progress: Callable[[LiveRun], Any] | None = None,
+    records: Mapping[str, Callable[[bytes], object]] | None = None,
 ) -> LiveResult:
-    """Both fleets, live. `progress` is called once with the run, for whoever wants to look at it meanwhile."""
+    """Both fleets, live. `progress` is called once with the run, for whoever wants to look at it meanwhile.
+
+    `records` says by policy where each sync goes, as one line that `inflight explain` reads.
+    """
+    records = records or {}
     arrivals = settings.arrivals()
     cpu = LiveFleet("cpu", settings.cpu_hpa(), settings, arrivals, story)
     in_flight = LiveFleet("in-flight", settings.in_flight_hpa(), settings, arrivals, story)
     run = LiveRun(settings, (cpu, in_flight), story)
-    cpu.connect(InProcess())
+    cpu.connect(InProcess(), records.get(cpu.name))
     async with metrics_path(in_flight.fleet, run.clock) as (wire, server):
         client = OverTheWire(server)
         try:
-            in_flight.connect(client)
+            in_flight.connect(client, records.get(in_flight.name))
             if progress is not None:
                 progress(run)
             return await run.drive(wire, stop, wall_seconds)

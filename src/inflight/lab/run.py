@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +57,23 @@ async def run_lab(
     *,
     announce: Callable[[str], None],
     progress: Callable[[LiveRun], Any] | None = None,
+    record_dir: Path | None = None,
 ) -> LabOutcome:
-    """The whole of it. Raises OSError if the page's port cannot be had or the report cannot be written."""
+    """The whole of it. Raises OSError if the page's port cannot be had or report or records cannot be written."""
     begun = time.monotonic()
     story = Story(page_setup(settings))
     stop = _stop_on_signals()
-    async with simulating(settings) as beside, _page(story, page, announce):
+    async with AsyncExitStack() as stack:
+        records = {}
+        if record_dir is not None:
+            for name in ("cpu", "in-flight"):
+                records[name] = stack.enter_context((record_dir / f"{name}.jsonl").open("wb")).write
+        beside = await stack.enter_async_context(simulating(settings))
+        await stack.enter_async_context(_page(story, page, announce))
         simulated = beside.start(standing(settings))
         wrap_up_seconds = min(WRAP_UP_SECONDS, settings.wall_limit_seconds / 4)
         live_seconds = settings.wall_limit_seconds - wrap_up_seconds
-        live = await run_live(settings, story, stop, wall_seconds=live_seconds, progress=progress)
+        live = await run_live(settings, story, stop, wall_seconds=live_seconds, progress=progress, records=records)
         story.phase("simulating the fixed fleets")
         in_flight = next(result for result in live.policies if result.name == "in-flight")
         simulated += beside.start(fixed(settings, in_flight.replicas_mean))
