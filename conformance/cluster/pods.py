@@ -1,4 +1,4 @@
-# ruff: noqa: INP001 - scripts of the conformance suite, not a package.
+# ruff: noqa: ASYNC110, INP001 - scripts of the conformance suite, not a package.
 """Plays kubelets: every pod is bound to a fake node, reported Running and Ready, and answered for by an emulator.
 
 Each pod gets an address of its own in 127.0.1.0/24 and a real `inflight emulate` behind it; a deleted pod loses its
@@ -20,6 +20,7 @@ import msgspec
 from inflight.cluster import ApiError, Client, ClusterError, Reflector
 
 INFLIGHT = Path(sys.executable).with_name("inflight")
+START_SECONDS = 30.0
 NODE = "played-node"
 NAMESPACE = "inference"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
@@ -141,16 +142,16 @@ class PodRunner:
                 INFLIGHT, "emulate", "--host", address, "--port", str(self._port), "--grace", "0",
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        for _ in range(400):
-            try:
-                _, writer = await asyncio.open_connection(address, self._port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return Emulator(pod, address, self._port, process)
-        process.kill()
-        raise RuntimeError(f"the emulator of {pod.name} did not listen within 20 s: see {self._emulator_log}")
+        emulator = Emulator(pod, address, self._port, process)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while not await _listens(address, self._port):
+                    await asyncio.sleep(0.05)
+        except BaseException:
+            # Ctrl-C may come in between, and nobody knows this one yet.
+            await self._end(emulator)
+            raise
+        return emulator
 
     async def _report(self, pod: PlayedPod, address: str) -> None:
         status = {"status": _status(address)}
@@ -190,6 +191,15 @@ class PodRunner:
         unfinished = self._targets_file.with_suffix(".unfinished")
         unfinished.write_text(json.dumps({"targets": targets}, indent=2) + "\n")
         unfinished.rename(self._targets_file)
+
+
+async def _listens(address: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(address, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _binding(pod: PlayedPod) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def main() -> int:
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    # SIGTERM ends a run as Ctrl-C does: with everything stopped.
+    # SIGTERM ends a run as Ctrl-C does: with everything stopped. A shell's background jobs begin with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         return run(options.what, options.parts or list(PARTS))

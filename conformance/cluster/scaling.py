@@ -15,6 +15,9 @@ async def scaling(scene: Stage) -> None:
     external = manifests.external_metric("inflight_requests", "by-external", IN_FLIGHT_PER_REPLICA)
     await up_and_down(scene, "by-external", external)
     await up_and_down(scene, "by-pods", manifests.pods_metric("inflight_requests", IN_FLIGHT_PER_REPLICA))
+    # As guides write it: the engine's own name, in words of an adapter's rule.
+    guides = manifests.external_metric("vllm_requests_running", "vllm-deployment", IN_FLIGHT_PER_REPLICA)
+    await up_and_down(scene, "vllm-deployment", guides)
 
 
 async def up_and_down(scene: Stage, name: str, metric: dict[str, Any]) -> None:
