@@ -155,3 +155,22 @@ async def test_a_renewed_token_is_used(
         file.unlink()
         await client.get("/x")
     assert server.authorizations == ["Bearer first", "Bearer second", "Bearer second"]
+
+
+@pytest.mark.parametrize(("repeatable", "asked"), [(True, 2), (False, 1)])
+async def test_a_connection_that_was_closed_meanwhile_is_no_failure_of_a_review(
+    server: Any, client: Client, repeatable: bool, asked: int
+) -> None:
+    async def close(request: web.Request) -> web.Response:
+        server.give("POST", "/x", {"fine": True})
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    server.answers["POST", "/x"] = close
+    if repeatable:
+        assert await client.create("/x", {}, repeatable=True) == {"fine": True}
+    else:
+        with pytest.raises(UnreachableError):
+            await client.create("/x", {})
+    assert len(server.requests) == asked

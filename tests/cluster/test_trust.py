@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from typing import Any
 
 import pytest
@@ -37,6 +38,13 @@ def test_all_of_the_config_map_is_read(authorities: tuple[trustme.CA, trustme.CA
     assert trust.allowed_names == ("front-proxy-client",)
     assert (trust.username_headers, trust.uid_headers) == (("X-Remote-User",), ("X-Remote-Uid",))
     assert (trust.group_headers, trust.extra_prefixes) == (("X-Remote-Group",), ("X-Remote-Extra-",))
+
+
+def test_comments_around_certificates_do_no_harm(authorities: tuple[trustme.CA, trustme.CA]) -> None:
+    pem = authorities[0].cert_pem.bytes().decode()
+    trust = parse_trust(data_of(*authorities, client_ca_file=f"# von Jörg\n{pem}"))
+    assert trust.client_anchors == parse_trust(data_of(*authorities)).client_anchors
+    ssl.create_default_context(cadata=trust.ca_pem)
 
 
 def test_a_cluster_without_a_front_proxy_trusts_none(authorities: tuple[trustme.CA, trustme.CA]) -> None:

@@ -71,22 +71,31 @@ class Client:
         body: Any = None,
         content_type: str = "application/json",
         timeout_seconds: float = REQUEST_SECONDS,
+        repeatable: bool | None = None,
     ) -> bytes:
         """The body of a good answer. Raises ApiError, UnreachableError or ConfigError.
 
         429 with Retry-After is waited for, a few times and within the deadline: API priority and fairness says so.
+        A kept connection that the server closed meanwhile is no failure for what is `repeatable` (by default GET).
         """
+        repeatable = method == "GET" if repeatable is None else repeatable
         what = f"{method} {path}"
         try:
             async with asyncio.timeout(timeout_seconds):
                 for attempt in range(MAX_RETRIES + 1):
-                    async with self._send(method, path, params, body, content_type) as response:
-                        content = await _read(response, what)
-                        if response.status < 300:
-                            return content
-                        wait = _retry_after(response) if attempt < MAX_RETRIES else None
-                        if wait is None:
-                            raise ApiError(what, status_of(response.status, content))
+                    may_repeat = attempt < MAX_RETRIES
+                    try:
+                        async with self._send(method, path, params, body, content_type) as response:
+                            content = await _read(response, what)
+                            if response.status < 300:
+                                return content
+                            wait = _retry_after(response) if may_repeat else None
+                            if wait is None:
+                                raise ApiError(what, status_of(response.status, content))
+                    except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+                        if not (repeatable and may_repeat):
+                            raise
+                        wait = 0.0
                     await asyncio.sleep(wait)
         except TimeoutError as error:
             raise UnreachableError(
@@ -100,9 +109,9 @@ class Client:
         """An object as plain values."""
         return decode_plain(await self.request("GET", path, params=params), f"GET {path}")
 
-    async def create(self, path: str, body: Any, timeout_seconds: float = REQUEST_SECONDS) -> Any:
-        """POSTs an object; the answer as plain values."""
-        answer = await self.request("POST", path, body=body, timeout_seconds=timeout_seconds)
+    async def create(self, path: str, body: Any, *, repeatable: bool = False) -> Any:
+        """POSTs an object; the answer as plain values. What leaves nothing behind, as reviews do, is `repeatable`."""
+        answer = await self.request("POST", path, body=body, repeatable=repeatable)
         return decode_plain(answer, f"POST {path}")
 
     @asynccontextmanager

@@ -72,7 +72,7 @@ class TokenReviewer:
 async def review(client: Client, path: str, body: Any, wanted: type[Any], what: str) -> Any:
     """The `status` of a review object. Raises ReviewError."""
     try:
-        answer = await client.create(path, body)
+        answer = await client.create(path, body, repeatable=True)
         return msgspec.convert(answer["status"], wanted)
     except ApiError as error:
         grant = f"; {HOW_TO_GRANT}" if error.code in {401, 403} else ""

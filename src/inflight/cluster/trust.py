@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from inflight.cluster.client import Client
 from inflight.cluster.credentials import Anchor, anchor_of
@@ -128,6 +129,8 @@ def _bundle(data: Mapping[str, Any], key: str) -> tuple[str, frozenset[Anchor]]:
         raise ConfigError(f"{key} of the ConfigMap {NAMESPACE}/{NAME} holds no PEM certificates") from error
     if len(certificates) > MAX_CERTIFICATES:
         raise ConfigError(f"{key} of the ConfigMap {NAMESPACE}/{NAME} has more than {MAX_CERTIFICATES} certificates")
+    # Without the comments that such files have: the ssl module takes ASCII alone.
+    pem = "".join(each.public_bytes(serialization.Encoding.PEM).decode() for each in certificates)
     return pem, frozenset(anchor_of(certificate) for certificate in certificates)
 
 
