@@ -132,6 +132,14 @@ def test_the_reason_stays_short_for_a_thousand_pods_with_long_names() -> None:
     assert "and 998 more" in reason
 
 
+def test_foreign_words_in_a_reason_are_escaped() -> None:
+    lost = [pod("a", None, 60.0, failure="\x1b]0;owned\x07"), pod("b", None, 1.0, missing="two\nlines")]
+    never = pod("c", None, None, missing="\u202eback")
+    for said in (answer(SUM, lost, NOW), answer(SUM, [never], NOW)):
+        assert refused(said).reason.isprintable()
+    assert "a (\\x1b]0;owned\\x07)" in refused(answer(SUM, lost, NOW)).reason
+
+
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
 SAMPLES = st.lists(
     st.builds(

@@ -322,3 +322,9 @@ def test_what_cannot_be_had_on_loopback(error: Exception, expected: str) -> None
 
 def test_running_out_of_files_says_what_to_do() -> None:
     assert "ulimit -n" in explain(OSError(errno.EMFILE, "Too many open files")).text
+
+
+def test_the_words_of_a_failure_are_printable_whoever_wrote_them() -> None:
+    told = Failure("content", "the label \x1b]0;owned\x07 is\ntwo \u202elines \udc80")
+    assert told.text == "the label \\x1b]0;owned\\x07 is\\ntwo \\u202elines \\udc80"
+    assert Failure("status", "Überlast: 503 – später").text == "Überlast: 503 – später"

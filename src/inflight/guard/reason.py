@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from inflight.signals.foreign import printable
 from inflight.signals.series import PodSample
 
 MAX_LENGTH = 480
@@ -72,4 +73,5 @@ def _why(sample: PodSample) -> str:
 
 
 def _clip(text: str, length: int = _PART_LENGTH) -> str:
+    text = printable(text[: length + 1])
     return text if len(text) <= length else text[: length - 1] + "…"

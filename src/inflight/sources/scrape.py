@@ -14,6 +14,7 @@ import msgspec
 from yarl import URL
 
 from inflight import __version__
+from inflight.signals.foreign import printable
 
 MAX_PAGE_BYTES = 4 << 20
 """The largest page met in the field has 0.35 MiB (eight engines behind one port)."""
@@ -45,10 +46,17 @@ HEADERS = {
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a scrape gave nothing: one of a few reasons to count by, and a few words for a person."""
+    """Why a scrape gave nothing: one of a few reasons to count by, and a few words for a person.
+
+    The words go to logs, terminals and conditions, so they are made printable whoever wrote them.
+    """
 
     reason: FailureReason
     text: str
+
+    def __post_init__(self) -> None:
+        if not self.text.isprintable():
+            msgspec.structs.force_setattr(self, "text", printable(self.text))
 
 
 class FetchedPage(msgspec.Struct, frozen=True):
