@@ -15,6 +15,10 @@ from aiohttp.test_utils import TestServer
 from click.testing import CliRunner, Result
 
 from inflight.cli.inspect import command
+from inflight.signals import shipped
+from inflight.sources import Collector, Target, WallClock
+from inflight.sources.schedule import DEADLINE_SECONDS
+from inflight.sources.scrape import MAX_PAGE_BYTES
 
 PAGES = Path(__file__).parents[1] / "data" / "metrics-pages"
 EARLIER, LATER = (str(PAGES / f"vllm-0.33.0-seq-t{at}.txt") for at in ("060", "075"))
@@ -181,11 +185,18 @@ class TestFiles:
             ((LATER, "--engine", "vlm"), "'vlm' is not in the catalogue; it has vllm"),
             ((LATER, "-o", "xml"), "xml"),
             ((LATER, "--interval", "-1"), "-1"),
-            (("ftp://host/x",), "no http or https URL"),
-            (("http://host:99999/x",), "no URL"),
+            (("ftp://host/x",), "begins with http:// or https://, not 'ftp'"),
+            (("http://host:99999/x",), "not a URL"),
             (("http://localhost:1/x", LATER), "read twice by itself"),
-            (("http://localhost:1/x", "--ca-file", LATER), "holds no certificates"),
-            (("http://localhost:1/x", "--bearer-token-file", LATER), "does not hold a token"),
+            (("https://localhost:1/x", "--ca-file", LATER), "holds no PEM certificates"),
+            (("http://localhost:1/x", "--ca-file", LATER), "--ca-file: for https, and the URL is not"),
+            (("localhost:1", "--server-name", "x"), "--server-name: for https"),
+            (("https://localhost:1", "--ca-file", LATER, "--insecure-skip-tls-verify"), "leave one of them out"),
+            (
+                ("http://me:s3cret@localhost:1/x",),
+                "carries credentials; put a token into a file and name it in --bearer",
+            ),
+            (("http://localhost:1/x", "--bearer-token-file", LATER), "printable ASCII"),
             ((), "Missing argument"),
         ],
     )
@@ -197,6 +208,130 @@ class TestFiles:
     def test_the_help_has_an_example(self) -> None:
         output = run("--help").output
         assert "  inflight inspect http://10.0.3.7:8000/metrics\n" in output
+
+
+OSC = "\x1b]0;owned\x07"
+"""What sets the title of a terminal."""
+
+
+class TestForeignText:
+    def test_a_version_is_shown_escaped(self, tmp_path: Path) -> None:
+        page = tmp_path / "page.txt"
+        picker = (PAGES / "gaie-epp-1.x.txt").read_text()
+        page.write_text(f'{picker}inference_extension_info{{build_ref="{OSC}\u202e\x9b2J"}} 1\n')
+        assert "VERSION \\x1b]0;owned\\x07\\u202e\\x9b2J" in run(str(page)).stdout
+        for arguments in ((str(page),), (str(page), "-o", "json")):
+            assert_harmless(run(*arguments))
+
+    def test_the_name_of_a_file_is_shown_escaped(self, tmp_path: Path) -> None:
+        good, bad, absent = (tmp_path / f"{OSC}{name}" for name in ("good", "bad", "absent"))
+        good.write_text(vllm(1))
+        bad.write_text("hello\n")
+        for path in (good, bad, absent):
+            result = run(str(path))
+            assert_harmless(result)
+            assert "owned" in result.output
+
+    async def test_nothing_that_a_server_says_steers_the_terminal(self) -> None:
+        head = f"Location: http://x/{OSC}\r\nX-Other: {OSC}\r\nContent-Length: 0\r\n\r\n"
+        answers = [f"HTTP/1.1 302 {OSC}\r\n{head}", f"HTTP/1.1 500 {OSC}\r\n{head}", f"{OSC}\r\n\r\n"]
+        left = list(answers)
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(left.pop(0).encode())
+            writer.close()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            for _ in answers:
+                result = await run_beside(f"http://127.0.0.1:{port}/metrics")
+                assert result.exit_code == 1
+                assert_harmless(result)
+        assert left == []
+
+
+def assert_harmless(result: Result) -> None:
+    assert result.output
+    assert all(line.isprintable() for line in result.output.split("\n")), ascii(result.output)
+
+
+class TestLikeServe:
+    """A person must see what the collector sees."""
+
+    @pytest.mark.parametrize(
+        ("body", "headers"),
+        [
+            (b"x" * (MAX_PAGE_BYTES + 1), {}),
+            (vllm(1).encode(), {"Content-Encoding": "gzip"}),
+            (vllm(1).encode(), {"Content-Type": "application/openmetrics-text; version=1.0.0"}),
+            (vllm(1)[:-9].encode(), {}),
+            (b"<html></html>\n", {}),
+        ],
+        ids=["too large", "compressed", "OpenMetrics without end", "cut off", "HTML"],
+    )
+    async def test_both_refuse_a_page_with_the_same_words(self, body: bytes, headers: dict[str, str]) -> None:
+        async def answer(_: web.Request) -> web.StreamResponse:
+            return web.Response(body=body, headers=headers)
+
+        async with serving(answer) as address:
+            url = f"http://{address}/metrics"
+            why = await collected(url)
+            result = await run_beside(url)
+        assert result.exit_code == 1
+        assert result.stderr == f"{url}: {why}\n"
+
+    async def test_both_go_by_what_the_server_calls_its_page(self) -> None:
+        """Text that would look like OpenMetrics without its end, if the server did not say that it is none."""
+        body = "# UNIT vllm:num_requests_running requests\n" + vllm(1)
+
+        async def answer(_: web.Request) -> web.StreamResponse:
+            return web.Response(text=body, content_type="text/plain")
+
+        async with serving(answer) as address:
+            url = f"http://{address}/metrics"
+            assert await collected(url) == ""
+            result = await run_beside(url, "--interval", "0")
+        assert result.exit_code == 0, result.output
+
+    def test_a_file_may_be_no_larger_than_the_page_of_a_server(self, tmp_path: Path) -> None:
+        page = tmp_path / "page.txt"
+        page.write_bytes(b"#" * MAX_PAGE_BYTES + b"\n")
+        result = run(str(page))
+        assert result.exit_code == 1
+        assert f"has more than {MAX_PAGE_BYTES} bytes" in result.stderr
+
+    async def test_an_engine_that_is_named_is_looked_for_at_its_own_path(self) -> None:
+        asked: list[str] = []
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            asked.append(request.path)
+            return web.Response(text="trtllm_num_requests_running 3\n")
+
+        async with serving(answer) as address:
+            result = await run_beside(address, "--engine", "trtllm_serve", "--interval", "0")
+        assert result.exit_code == 0, result.output
+        assert asked == ["/prometheus/metrics"]
+
+    def test_a_page_gets_as_much_time(self) -> None:
+        (default,) = [option.default for option in command.params if option.name == "timeout"]
+        assert default == DEADLINE_SECONDS
+
+
+async def collected(url: str) -> str:
+    """Why a collector refuses the page; empty where it takes it."""
+    collector = Collector(shipped(), WallClock(), 0.05)
+    collector.set_targets([Target("default", "pod", {}, url)])
+    running = asyncio.create_task(collector.run())
+    try:
+        async with asyncio.timeout(20):
+            while not collector.stats.scrapes:  # noqa: ASYNC110 - a scrape sets no event
+                await asyncio.sleep(0.01)
+        return collector.pods()[0].failing
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 class TestServers:
@@ -233,7 +368,7 @@ class TestServers:
         async with serving(pages(vllm(1)), path="/elsewhere") as address:
             result = await run_beside(address)
         assert result.exit_code == 1
-        assert "/metrics answered 404" in result.stderr
+        assert "/metrics: HTTP 404: no page there" in result.stderr
 
     async def test_a_redirect_is_not_followed(self) -> None:
         async def answer(_: web.Request) -> web.Response:
@@ -242,10 +377,16 @@ class TestServers:
         async with serving(answer) as address:
             result = await run_beside(f"http://{address}/metrics")
         assert result.exit_code == 1
-        assert "redirects to http://elsewhere.example/metrics; redirects are not followed" in result.stderr
+        assert "HTTP 302: redirects are not followed; give the final URL" in result.stderr
 
     @pytest.mark.parametrize(
-        ("status", "said"), [(401, "--bearer-token-file"), (403, "may not read it"), (404, "/metrics"), (503, "503")]
+        ("status", "said"),
+        [
+            (401, "--bearer-token-file"),
+            (403, "or for another one; see --bearer-token-file"),
+            (404, "/metrics"),
+            (503, "503"),
+        ],
     )
     async def test_another_status_is_said(self, status: int, said: str) -> None:
         async def answer(_: web.Request) -> web.Response:
@@ -254,13 +395,13 @@ class TestServers:
         async with serving(answer) as address:
             result = await run_beside(f"http://{address}/metrics")
         assert result.exit_code == 1
-        assert f"answered {status}" in result.stderr
+        assert f"HTTP {status}" in result.stderr
         assert said in result.stderr
 
     async def test_nobody_there(self, unused_tcp_port: int) -> None:
         result = await run_beside(f"localhost:{unused_tcp_port}")
         assert result.exit_code == 1
-        assert "cannot be reached: Connection refused" in result.stderr
+        assert "connection refused" in result.stderr
 
     async def test_a_server_that_does_not_answer_in_time(self) -> None:
         async def answer(_: web.Request) -> web.Response:
@@ -270,7 +411,7 @@ class TestServers:
         async with serving(answer) as address:
             result = await run_beside(address, "--timeout", "0.1")
         assert result.exit_code == 1
-        assert "did not answer in time" in result.stderr
+        assert "no page within 0.1 s; --timeout" in result.stderr
 
     async def test_a_page_without_end_is_not_read_to_its_end(self) -> None:
         async def answer(request: web.Request) -> web.StreamResponse:
@@ -285,7 +426,7 @@ class TestServers:
         async with serving(answer) as address:
             result = await run_beside(f"http://{address}/metrics")
         assert result.exit_code == 1
-        assert "more than 8388608 bytes" in result.stderr
+        assert f"more than {MAX_PAGE_BYTES} bytes" in result.stderr
 
     async def test_an_answer_cut_off_on_the_way(self) -> None:
         async def answer(request: web.Request) -> web.StreamResponse:
@@ -299,7 +440,7 @@ class TestServers:
         async with serving(answer) as address:
             result = await run_beside(f"http://{address}/metrics")
         assert result.exit_code == 1
-        assert "cut off on the way" in result.stderr
+        assert "closed in the middle of the page" in result.stderr
 
     async def test_an_open_metrics_answer_without_its_end_mark_was_cut_off(self) -> None:
         async def answer(_: web.Request) -> web.Response:
@@ -319,7 +460,7 @@ class TestServers:
         async with serving(answer) as address:
             result = await run_beside(f"http://{address}/metrics", "--interval", "0.01")
         assert result.exit_code == 1
-        assert "answered 503" in result.stderr
+        assert "HTTP 503" in result.stderr
 
     async def test_tls_and_a_token(self, tmp_path: Path) -> None:
         authority = trustme.CA()
@@ -341,7 +482,7 @@ class TestServers:
             anonymous = await run_beside(url, "--ca-file", str(tmp_path / "ca.pem"))
         assert trusted.exit_code == unchecked.exit_code == 0
         assert untrusted.exit_code == anonymous.exit_code == 1
-        assert "not trusted" in untrusted.stderr
+        assert "certificate is not accepted" in untrusted.stderr
         assert "--ca-file" in untrusted.stderr
-        assert "answered 401" in anonymous.stderr
+        assert "HTTP 401" in anonymous.stderr
         assert all("s3cret" not in result.output for result in (trusted, unchecked, untrusted, anonymous))

@@ -5,48 +5,37 @@ stderr. Exit codes: 0 read, 1 the target failed or its engine is unknown, 2 coul
 """
 
 import json
-import os
 import re
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import msgspec
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Mapping
 
-    from inflight.signals import Catalogue, PageReading, SignalValue
+    import aiohttp
+    import yarl
+
+    from inflight.signals import Catalogue, PageReader, PageReading, SignalValue
+    from inflight.sources import Target
+    from inflight.sources.scrape import Failure
 
 _ADDRESS = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}(?:/\S*)?")
 _PART_OF_DISTRIBUTION = re.compile(r"_(?:p\d\d|mean)$")
-_ACCEPT = "text/plain; version=0.0.4, text/plain; q=0.5, */*; q=0.1"
+_ADVICE = {
+    "timeout": "; --timeout gives it longer than serve does",
+    "tls": "; see --ca-file and --server-name",
+    "unauthorized": "; see --bearer-token-file",
+}
 
 
 class TargetError(Exception):
     """The target gave no usable page: a sentence for the person who asked."""
-
-
-class _Fetched(msgspec.Struct, frozen=True):
-    """A page as it came: its bytes, whether it was announced as OpenMetrics, and when (seconds of a steady clock)."""
-
-    body: bytes
-    open_metrics: bool | None
-    at: float
-    address: str
-
-
-class _Access(msgspec.Struct, frozen=True):
-    """How to reach servers behind TLS or a token."""
-
-    timeout_seconds: float
-    ca_file: str | None
-    insecure: bool
-    token_file: str | None
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -91,12 +80,13 @@ Examples:
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
-    default=10.0,
+    default=5.0,
     show_default=True,
-    help="Seconds for one answer of a server.",
+    help="Seconds for one page of a server; serve gives it the default.",
 )
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="Certificates (PEM) to trust for https.")
 @click.option("--insecure-skip-tls-verify", is_flag=True, help="Accept any certificate.")
+@click.option("--server-name", help="The name that the certificate must carry, where it is not the URL's host.")
 @click.option("--bearer-token-file", type=click.Path(exists=True, dir_okay=False), help="File with the token to send.")
 def command(
     *,
@@ -108,24 +98,37 @@ def command(
     timeout: float,
     ca_file: str | None,
     insecure_skip_tls_verify: bool,
+    server_name: str | None,
     bearer_token_file: str | None,
 ) -> None:
-    from inflight.signals import PageError, shipped
+    from inflight.signals import shipped
+    from inflight.sources import Target
 
     catalogue = shipped()
     if engine is not None and engine not in catalogue.engines:
         raise click.BadParameter(
             f"{engine!r} is not in the catalogue; it has {', '.join(catalogue.engines)}", param_hint="--engine"
         )
-    access = _Access(timeout, ca_file, insecure_skip_tls_verify, bearer_token_file)
     try:
         if _is_address(source):
             if later is not None:
                 raise click.UsageError("a URL is read twice by itself; a second page can be given for a file only")
-            report = _inspect_url(source, 3.0 if interval is None else interval, engine, access, catalogue)
+            target = Target(
+                namespace="default",
+                name="inspected",
+                labels={},
+                url=source if "://" in source else f"http://{source}",
+                engine=engine,
+                ca_file=ca_file,
+                insecure_skip_tls_verify=insecure_skip_tls_verify,
+                server_name=server_name,
+                bearer_token_file=bearer_token_file,
+            )
+            _check(target)
+            report = _inspect_url(target, 3.0 if interval is None else interval, timeout, catalogue)
         else:
             report = _inspect_files(source, later, interval, engine, catalogue)
-    except (TargetError, PageError) as error:
+    except TargetError as error:
         _fail(str(error), source, output)
     if report.reading.engine is None:
         _fail(_unknown(report), source, output)
@@ -146,7 +149,7 @@ def _inspect_files(
     if first == second == "-":
         raise click.UsageError("standard input holds one page; give a file for the other")
     reader = PageReader(catalogue, engine)
-    readings = [_read(reader, _file(name), name) for name in (first, second) if name is not None]
+    readings = [_read(reader, name) for name in (first, second) if name is not None]
     if len(readings) == 1:
         return _report(first, readings[0], None, None, catalogue)
     earlier, later = readings
@@ -155,8 +158,11 @@ def _inspect_files(
     return _report(second or first, later, earlier, interval or None, catalogue)
 
 
-def _file(name: str) -> _Fetched:
-    from inflight.signals.exposition.page import MAX_PAGE_BYTES
+def _read(reader: "PageReader", name: str) -> "PageReading":
+    """The page of a file. Where it came from says nothing about its format, so the content decides."""
+    from inflight.signals.foreign import printable
+    from inflight.sources.attempt import read_page
+    from inflight.sources.scrape import MAX_PAGE_BYTES, Failure, FetchedPage
 
     try:
         if name == "-":
@@ -165,17 +171,12 @@ def _file(name: str) -> _Fetched:
             with Path(name).open("rb") as file:
                 body = file.read(MAX_PAGE_BYTES + 1)
     except OSError as error:
-        raise click.UsageError(f"cannot read {name}: {error.strerror or error}") from error
-    return _Fetched(body, None, 0.0, name)
-
-
-def _read(reader: Any, page: _Fetched, name: str) -> "PageReading":
-    from inflight.signals import PageError
-
-    try:
-        reading: PageReading = reader.read(page.body, page.open_metrics)
-    except PageError as error:
-        raise TargetError(f"{name}: {error}") from error
+        raise click.UsageError(f"cannot read {printable(name)}: {error.strerror or error}") from error
+    if len(body) > MAX_PAGE_BYTES:
+        raise TargetError(f"{name}: the page has more than {MAX_PAGE_BYTES} bytes")
+    reading = read_page(reader, FetchedPage(body, None))
+    if isinstance(reading, Failure):
+        raise TargetError(f"{name}: {reading.text}")
     return reading
 
 
@@ -203,152 +204,118 @@ def _report(
     )
 
 
-def _inspect_url(source: str, interval: float, engine: str | None, access: _Access, catalogue: "Catalogue") -> Report:
+def _check(target: "Target") -> None:
+    """What a targets file may not say either. The URL is not repeated: it may carry a secret."""
+    from inflight.sources.target import url_problem
+
+    problem = url_problem(target.url)
+    if problem:
+        raise click.UsageError(problem.replace("bearerTokenFile", "--bearer-token-file"))
+    tls = {
+        "--ca-file": target.ca_file is not None,
+        "--server-name": target.server_name is not None,
+        "--insecure-skip-tls-verify": target.insecure_skip_tls_verify,
+    }
+    given = [option for option, is_given in tls.items() if is_given]
+    if given and target.url[:6].lower() != "https:":
+        raise click.UsageError(f"{' and '.join(given)}: for https, and the URL is not; give it with https://")
+    if target.ca_file is not None and target.insecure_skip_tls_verify:
+        raise click.UsageError("--ca-file has no meaning with --insecure-skip-tls-verify; leave one of them out")
+
+
+def _inspect_url(target: "Target", interval: float, timeout: float, catalogue: "Catalogue") -> Report:
     import asyncio
 
-    return asyncio.run(_read_twice(source, interval, engine, access, catalogue))
+    return asyncio.run(_read_twice(target, interval, timeout, catalogue))
 
 
-async def _read_twice(
-    source: str, interval: float, engine: str | None, access: _Access, catalogue: "Catalogue"
-) -> Report:
+async def _read_twice(target: "Target", interval: float, timeout_seconds: float, catalogue: "Catalogue") -> Report:
     import asyncio
-
-    import aiohttp
 
     from inflight.signals import PageReader
+    from inflight.sources.attempt import page_urls
+    from inflight.sources.scrape import new_session
 
-    address = source if "://" in source else f"http://{source}"
-    timeout = aiohttp.ClientTimeout(total=access.timeout_seconds)
-    connector = aiohttp.TCPConnector(ssl=_tls(access))
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector, headers=_headers(access)) as session:
-        reader = PageReader(catalogue, engine)
-        first, earlier = await _find(session, _candidates(address, catalogue), reader)
+    async with new_session(interval) as session:
+        visit = _Visit(session, target, timeout_seconds, PageReader(catalogue, target.engine))
+        url, at, earlier = await visit.find(page_urls(target, catalogue))
         if interval == 0 or earlier.engine is None:
-            return _report(first.address, earlier, None, None, catalogue)
+            return _report(str(url), earlier, None, None, catalogue)
         if sys.stderr.isatty():
-            click.echo(f"reading {first.address} again in {interval:g} s ...", err=True)
+            click.echo(f"reading {url} again in {interval:g} s ...", err=True)
         await asyncio.sleep(interval)
-        second = await _fetch(session, first.address)
-        later = _read(reader, second, first.address)
-        return _report(first.address, later, earlier, second.at - first.at, catalogue)
+        again, later = await visit.page(url)
+        return _report(str(url), later, earlier, again - at, catalogue)
 
 
-def _candidates(address: str, catalogue: "Catalogue") -> list[str]:
-    """The address itself; without a path, the paths under which engines have their pages."""
-    import yarl
+class _Visit:
+    """One server, read the way the collector reads it."""
 
-    try:
-        url = yarl.URL(address)
-    except ValueError as error:
-        raise click.UsageError(f"{address} is no URL: {error}") from error
-    if url.scheme not in ("http", "https") or not url.host:
-        raise click.UsageError(f"{address} is no http or https URL")
-    if url.path not in ("", "/") or url.query_string:
-        return [address]
-    return [str(url.with_path(path)) for path in catalogue.paths()]
+    def __init__(
+        self, session: "aiohttp.ClientSession", target: "Target", timeout_seconds: float, reader: "PageReader"
+    ) -> None:
+        from inflight.sources.credentials import Credentials
 
+        self._session = session
+        self._target = target
+        self._timeout_seconds = timeout_seconds
+        self._reader = reader
+        self._credentials = Credentials()
 
-async def _find(session: Any, addresses: list[str], reader: Any) -> "tuple[_Fetched, PageReading]":
-    """The first address with a page of a known engine; else the first that answered, else its failure."""
-    failure: TargetError | None = None
-    answered: tuple[_Fetched, PageReading] | None = None
-    for address in addresses:
-        try:
-            page = await _fetch(session, address)
-            reading = _read(reader, page, address)
-        except TargetError as error:
-            failure = failure or error
-            if isinstance(error.__cause__, OSError):
-                break
-            continue
-        if reading.engine is not None:
-            return page, reading
-        answered = answered or (page, reading)
-    if answered is not None:
-        return answered
-    assert failure is not None
-    raise failure
+    async def find(self, urls: "list[yarl.URL]") -> "tuple[yarl.URL, float, PageReading]":
+        """The first place that has a page. Raises TargetError with what the first place said, or the server itself."""
+        from inflight.sources.attempt import LOOK_ELSEWHERE
+        from inflight.sources.scrape import Failure
 
+        first: TargetError | None = None
+        for url in urls:
+            at, outcome = await self._attempt(url)
+            if not isinstance(outcome, Failure):
+                return url, at, outcome
+            error = _told(url, outcome)
+            first = first or error
+            if outcome.reason not in LOOK_ELSEWHERE:
+                raise error
+        assert first is not None
+        raise first
 
-async def _fetch(session: Any, address: str) -> _Fetched:
-    import aiohttp
+    async def page(self, url: "yarl.URL") -> "tuple[float, PageReading]":
+        """When the page was there (seconds of a steady clock), and what it says. Raises TargetError."""
+        from inflight.sources.scrape import Failure
 
-    from inflight.signals.exposition.page import MAX_PAGE_BYTES
+        at, outcome = await self._attempt(url)
+        if isinstance(outcome, Failure):
+            raise _told(url, outcome)
+        return at, outcome
 
-    try:
-        async with session.get(address, allow_redirects=False) as response:
-            if 300 <= response.status < 400:
-                where = response.headers.get("Location", "an address it does not name")
-                raise TargetError(
-                    f"{address} redirects to {where[:200]}; redirects are not followed, give that address instead"
-                )
-            if response.status != 200:
-                raise TargetError(
-                    f"{address} answered {response.status} {response.reason or ''}".rstrip() + _hint(response.status)
-                )
-            body = b""
-            async for chunk in response.content.iter_chunked(1 << 16):
-                body += chunk
-                if len(body) > MAX_PAGE_BYTES:
-                    raise TargetError(f"{address} sends more than {MAX_PAGE_BYTES} bytes: not read")
-            announced = response.content_type == "application/openmetrics-text"
-            return _Fetched(body, True if announced else None, time.monotonic(), address)
-    except TimeoutError as error:
-        raise TargetError(f"{address} did not answer in time (--timeout)") from error
-    except aiohttp.ClientConnectorCertificateError as error:
-        raise TargetError(
-            f"{address}: its certificate is not trusted ({error.certificate_error}); see --ca-file"
-        ) from error
-    except aiohttp.ClientConnectorError as error:
-        number = error.os_error.errno or 0
-        why = os.strerror(number) if number > 0 else error.os_error.strerror or error.os_error
-        raise TargetError(f"{address} cannot be reached: {why}") from error
-    except aiohttp.ClientPayloadError as error:
-        raise TargetError(f"{address}: the answer was cut off on the way") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise TargetError(f"{address} cannot be read: {error}") from error
+    async def _attempt(self, url: "yarl.URL") -> "tuple[float, PageReading | Failure]":
+        from inflight.sources.attempt import fetch_page, read_page
+        from inflight.sources.scrape import Failure
+
+        fetched = await fetch_page(
+            self._session, self._target, url, self._credentials, deadline_seconds=self._timeout_seconds
+        )
+        at = time.monotonic()
+        return at, fetched if isinstance(fetched, Failure) else read_page(self._reader, fetched)
 
 
-def _hint(status: int) -> str:
-    return {
-        401: ": it asks for a token, see --bearer-token-file",
-        403: ": the token may not read it",
-        404: ": no page there; engines use /metrics, /prometheus/metrics or /v1/metrics",
-    }.get(status, "")
+def _told(url: "yarl.URL", failure: "Failure") -> TargetError:
+    """The sentence for a person; what is wrong here and not with the server ends the command."""
+    if failure.reason == "credentials":
+        raise click.UsageError(failure.text)
+    advice = _ADVICE.get(failure.reason, "")
+    if failure.text == "HTTP 404":
+        advice = ": no page there; engines use /metrics, /prometheus/metrics or /v1/metrics"
+    return TargetError(f"{url}: {failure.text}{advice}")
 
 
-def _headers(access: _Access) -> dict[str, str]:
-    headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity", "User-Agent": "inflight-inspect"}
-    if access.token_file is not None:
-        try:
-            token = Path(access.token_file).read_text(encoding="ascii").strip()
-        except (OSError, ValueError) as error:
-            raise click.UsageError(f"cannot read a token from {access.token_file}") from error
-        if not token or not token.isprintable():
-            raise click.UsageError(f"{access.token_file} does not hold a token")
-        headers["Authorization"] = f"Bearer {token}"
-    return headers
+def _fail(sentence: str, source: str, output: str) -> NoReturn:
+    from inflight.signals.foreign import printable
 
-
-def _tls(access: _Access) -> "ssl.SSLContext":
-    import ssl
-
-    try:
-        context = ssl.create_default_context(cafile=access.ca_file)
-    except (ssl.SSLError, OSError) as error:
-        raise click.UsageError(f"{access.ca_file} holds no certificates (PEM)") from error
-    if access.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _fail(sentence: str, source: str, output: str) -> None:
     if output == "json":
         empty: dict[str, Any] = {"source": source, "engine": None, "version": None, "signals": {}, "missing": {}}
         click.echo(json.dumps({**empty, "error": sentence}, indent=2))
-    click.echo(sentence, err=True)
+    click.echo(printable(sentence), err=True)
     sys.exit(1)
 
 
@@ -388,7 +355,16 @@ def _plain(found: "SignalValue") -> dict[str, Any]:
 
 
 def as_table(report: Report) -> Iterator[str]:
-    """The report for people: values, then totals where there was one page, then what is missing and why."""
+    """The report for people: values, then totals where there was one page, then what is missing and why.
+
+    A page's words among it are made printable: they go to a terminal.
+    """
+    from inflight.signals.foreign import printable
+
+    yield from map(printable, _table(report))
+
+
+def _table(report: Report) -> Iterator[str]:
     reading = report.reading
     yield f"ENGINE {reading.engine}   VERSION {reading.version or 'not on the page'}   SOURCE {report.source}"
     if report.pages == 1:

@@ -5,14 +5,15 @@ from collections.abc import Iterable
 from yarl import URL
 
 from inflight.signals import Catalogue, LayoutCache, Missing, PageReader, SignalValue
+from inflight.signals.foreign import printable
 from inflight.signals.series import PodSample, PodSeries
 from inflight.sources import schedule
+from inflight.sources.attempt import LOOK_ELSEWHERE, page_urls
 from inflight.sources.scrape import Failure
 from inflight.sources.stats import PodStatus
 from inflight.sources.target import Target
 
 _MAX_SIGNALS = 256
-_LOOK_ELSEWHERE = frozenset({"status", "redirect", "content"})
 
 
 class Readers:
@@ -42,7 +43,7 @@ class WatchedPod:
         self.failures_in_a_row = 0
         self.last_duration_seconds: float | None = None
         self._gone = False
-        self._urls = _urls(target, readers.catalogue)
+        self._urls = page_urls(target, readers.catalogue)
         self._chosen_url = 0
         self._smoothed_seconds: float | None = None
         self._attempts = 0
@@ -98,7 +99,7 @@ class WatchedPod:
         # Nobody listens: what the server last said is over, fresh or not, until there is a page again.
         self._gone = self._gone or failure.reason == "refused"
         self._samples.clear()
-        if failure.reason in _LOOK_ELSEWHERE and self.series.received_at is None:
+        if failure.reason in LOOK_ELSEWHERE and self.series.received_at is None:
             self._chosen_url = (self._chosen_url + 1) % len(self._urls)
 
     def sample(self, signal: str) -> PodSample:
@@ -137,7 +138,7 @@ class WatchedPod:
             namespace=self.target.namespace,
             name=self.target.name,
             engine=latest.engine if latest is not None else None,
-            version=latest.version if latest is not None else None,
+            version=printable(latest.version) if latest is not None and latest.version is not None else None,
             received_at=self.series.received_at,
             interval_seconds=self.interval_seconds(wanted_interval),
             last_duration_seconds=self.last_duration_seconds,
@@ -145,13 +146,3 @@ class WatchedPod:
             failures_in_a_row=self.failures_in_a_row,
             restarts=self.series.restarts,
         )
-
-
-def _urls(target: Target, catalogue: Catalogue) -> list[URL]:
-    """Where the page may be: as given, or under the engine's path, or under each path of the catalogue in turn."""
-    url = URL(target.url)
-    if url.raw_path not in ("", "/"):
-        return [url]
-    engine = catalogue.engines.get(target.engine) if target.engine is not None else None
-    paths = [engine.path] if engine is not None and engine.path else list(catalogue.paths())
-    return [url.with_path(path, keep_query=True) for path in paths or ["/metrics"]]

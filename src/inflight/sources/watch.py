@@ -8,12 +8,13 @@ from concurrent.futures import Executor
 import aiohttp
 import msgspec
 
-from inflight.signals import PageError, PageReading
+from inflight.signals import PageReading
 from inflight.sources import schedule
+from inflight.sources.attempt import fetch_page, read_page
 from inflight.sources.clock import Clock
-from inflight.sources.credentials import CredentialError, Credentials
+from inflight.sources.credentials import Credentials
 from inflight.sources.pod import WatchedPod
-from inflight.sources.scrape import HEADERS, Failure, FetchedPage, fetch
+from inflight.sources.scrape import Failure, FetchedPage
 from inflight.sources.stats import Counters
 
 BIG_PAGE_BYTES = 256 << 10
@@ -67,34 +68,20 @@ class Scraper:
         return Scraped(await self._read(pod, fetched), received_at, duration, len(fetched.body))
 
     async def _fetch(self, pod: WatchedPod) -> FetchedPage | Failure:
-        target, url = pod.target, pod.url
-        headers = HEADERS
-        tls = None
-        try:
-            if target.bearer_token_file is not None:
-                headers = {**HEADERS, "Authorization": self._credentials.bearer(target.bearer_token_file)}
-            if url.scheme == "https":
-                tls = self._credentials.context(target.ca_file, target.insecure_skip_tls_verify)
-        except CredentialError as error:
-            return Failure("credentials", str(error))
-        return await fetch(
+        settings = self._settings
+        return await fetch_page(
             self._session,
-            url,
-            headers=headers,
-            tls=tls,
-            server_name=target.server_name,
-            deadline_seconds=self._settings.timeout_seconds,
-            max_bytes=self._settings.max_page_bytes,
+            pod.target,
+            pod.url,
+            self._credentials,
+            deadline_seconds=settings.timeout_seconds,
+            max_bytes=settings.max_page_bytes,
         )
 
     async def _read(self, pod: WatchedPod, page: FetchedPage) -> PageReading | Failure:
-        try:
-            if len(page.body) <= BIG_PAGE_BYTES:
-                return pod.reader.read(page.body, page.open_metrics)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, pod.big_reader.read, page.body, page.open_metrics)
-        except PageError as error:
-            return Failure("content", str(error))
+        if len(page.body) <= BIG_PAGE_BYTES:
+            return read_page(pod.reader, page)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, read_page, pod.big_reader, page)
 
 
 class Watch:

@@ -1,0 +1,63 @@
+"""One attempt to get a pod's page: where it may be, with which credentials, and what is made of it.
+
+The collector and `inflight inspect` both go this way: a person who looks at a server sees what is scraped of it.
+"""
+
+import aiohttp
+from yarl import URL
+
+from inflight.signals import Catalogue, PageError, PageReader, PageReading
+from inflight.sources.credentials import CredentialError, Credentials
+from inflight.sources.scrape import HEADERS, MAX_PAGE_BYTES, Failure, FailureReason, FetchedPage, fetch
+from inflight.sources.target import Target
+
+LOOK_ELSEWHERE: frozenset[FailureReason] = frozenset({"status", "redirect", "content"})
+"""Failures that say that the page is not here, though perhaps under another path of the same server."""
+
+
+def page_urls(target: Target, catalogue: Catalogue) -> list[URL]:
+    """Where the page may be: as given, or under the engine's path, or under each path of the catalogue in turn."""
+    url = URL(target.url)
+    if url.raw_path not in ("", "/"):
+        return [url]
+    engine = catalogue.engines.get(target.engine) if target.engine is not None else None
+    paths = [engine.path] if engine is not None and engine.path else list(catalogue.paths())
+    return [url.with_path(path, keep_query=True) for path in paths or ["/metrics"]]
+
+
+async def fetch_page(
+    session: aiohttp.ClientSession,
+    target: Target,
+    url: URL,
+    credentials: Credentials,
+    *,
+    deadline_seconds: float,
+    max_bytes: int = MAX_PAGE_BYTES,
+) -> FetchedPage | Failure:
+    """The target's page from one of its URLs; no connection is made where its token or certificates cannot be used."""
+    headers = HEADERS
+    tls = None
+    try:
+        if target.bearer_token_file is not None:
+            headers = {**HEADERS, "Authorization": credentials.bearer(target.bearer_token_file)}
+        if url.scheme == "https":
+            tls = credentials.context(target.ca_file, target.insecure_skip_tls_verify)
+    except CredentialError as error:
+        return Failure("credentials", str(error))
+    return await fetch(
+        session,
+        url,
+        headers=headers,
+        tls=tls,
+        server_name=target.server_name,
+        deadline_seconds=deadline_seconds,
+        max_bytes=max_bytes,
+    )
+
+
+def read_page(reader: PageReader, page: FetchedPage) -> PageReading | Failure:
+    """What the page says, or why it is none."""
+    try:
+        return reader.read(page.body, page.open_metrics)
+    except PageError as error:
+        return Failure("content", str(error))
