@@ -3,12 +3,13 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 LAB_ARGS ?=
+PART ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint bench clean
+.PHONY: help setup lab test lint bench e2e cluster clean
 
 help: ## show these verbs
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.run .venv/.dev ## build .venv from the hashed requirement files; the command is then .venv/bin/inflight
 
@@ -26,6 +27,12 @@ lint: .venv/.run .venv/.dev ## ruff, mypy --strict, the arrows between the rooms
 
 bench: .venv/.run .venv/.dev ## print the figures of docs/performance.md, each beside its peer or bound
 	@for b in bench/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+e2e: .venv/.run ## the stock HPA of a real control plane scales on Inflight (needs Go, etcd; PART=access|scaling|faults)
+	$(BIN)/python conformance/cluster/run.py e2e $(PART)
+
+cluster: .venv/.run ## the same control plane left running, its kubeconfig printed, until Ctrl-C
+	@$(BIN)/python conformance/cluster/run.py play
 
 clean: ## remove .venv and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
