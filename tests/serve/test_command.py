@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -100,16 +100,19 @@ class Run:
 
 
 @contextmanager
-def running(folder: Path, targets: str, *options: str, wait: bool = True) -> Iterator[Run]:
+def running(
+    folder: Path, targets: str, *options: str, wait: bool = True, max_files: int | None = None
+) -> Iterator[Run]:
     (folder / "targets.yaml").write_text(targets)
     port = free_port()
     files = (
         ("--token-file", "token") if "--tls-cert-file" in options else ("--token-file", "token", "--ca-file", "ca.pem")
     )
     arguments = ["serve", "--targets", "targets.yaml", "--secure-port", str(port), "--scrape-interval", "0.2"]
+    shell = () if max_files is None else ("sh", "-c", f'ulimit -n {max_files}; exec "$@"', "sh")
     with (folder / "log").open("w") as log, (folder / "out").open("w") as out:
         process = subprocess.Popen(
-            [*INFLIGHT, *arguments, *files, *options],
+            [*shell, *INFLIGHT, *arguments, *files, *options],
             cwd=folder,
             stdout=out,
             stderr=log,
@@ -216,6 +219,32 @@ def test_a_certificate_from_files_is_served_and_renewed(tmp_path: Path, engine_p
         run.log_until("event=reload_refused what=certificate")
         assert run.get("/healthz", tmp_path / "authority")[0] == 200
         assert run.stop() == 0
+
+
+def test_silent_connections_take_no_files_from_scrapes_and_probes(tmp_path: Path, engine_port: int) -> None:
+    with running(tmp_path, one_target(engine_port), max_files=256) as run, ExitStack() as strangers:
+        for _ in range(400):
+            strangers.enter_context(socket.create_connection(("127.0.0.1", run.port), timeout=10))
+        assert run.get("/livez") == (200, b"ok")
+        before = _scrapes(run)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while _scrapes(run) < before + 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        page = run.authorized("/metrics")[1]
+        assert b"inflight_targets_answering 1\n" in page
+        found = re.search(rb'inflight_api_connections_refused_total{reason="too_many"} (\d+)\n', page)
+        assert found is not None
+        assert int(found[1]) >= 400 - 127
+        assert run.log().count("event=connections_refused") == 1
+        assert "Too many open files" not in run.log()
+        assert run.stop() == 0
+
+
+def _scrapes(run: Run) -> int:
+    found = re.search(rb"inflight_scrapes_total (\d+)\n", run.authorized("/metrics")[1])
+    assert found is not None
+    return int(found[1])
 
 
 def test_a_port_in_use_ends_with_a_sentence(tmp_path: Path, engine_port: int) -> None:

@@ -220,22 +220,6 @@ async def test_a_kept_connection_may_idle_longer_than_a_request_may_take(
     assert connections.KEEP_ALIVE_SECONDS > 120
 
 
-async def test_connections_over_the_cap_are_closed(
-    pods: Any, clock: Any, telemetry: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
-    async with start_server(pods, clock, telemetry=telemetry) as server:
-        opened = [await connect(server) for _ in range(2)]
-        reader, writer = await connect(server)
-        assert await closed(reader) == b""
-        writer.close()
-        assert telemetry.refused_connections == {"too_many": 1}
-        for reader, writer in opened:
-            writer.write(request(server, "/version"))
-            assert (await read_response(reader))[0] == 200
-            writer.close()
-
-
 async def test_many_clients_at_once_each_get_their_own_answer(server: RunningServer, pods: Any) -> None:
     for number in range(20):
         pods.add(f"p{number}", labels={"n": str(number)}, namespace=f"ns{number}", in_flight=number)

@@ -2,13 +2,13 @@
 function.
 
 aiohttp reads HTTP and writes it; what it lacks is added here: a deadline for a request's headers (a client that sends
-one byte a minute would hold a connection for ever), a cap on connections, and errors as complete Status documents.
-HTTP/1.1 only.
+one byte a minute would hold a connection for ever), and errors as complete Status documents. HTTP/1.1 only.
 """
 
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -25,8 +25,6 @@ from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.api.uri import MAX_TARGET_BYTES
 from inflight.serve.door import Door, Peer, peer_of
 
-MAX_CONNECTIONS = 512
-"""Go clients keep at most 25 idle ones per host; a kube-apiserver has a handful open."""
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 16 << 10
 MAX_FIELD_BYTES = 8 << 10
@@ -43,16 +41,34 @@ LINGER_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
-class _Connection(RequestHandler):
-    """One client's connection."""
+class Connection(RequestHandler):
+    """One client's connection, from before its handshake on."""
 
-    __slots__ = ("answering_since", "peer", "waiting_since")
+    __slots__ = ("_left", "_wire", "answering_since", "is_let_in", "peer", "waiting_since", "was_up")
+
+    def __init__(self, front: "Front", left: Callable[["Connection"], None], **options: Any) -> None:
+        """`left` is called when a connection that was up is lost."""
+        super().__init__(front, **options)
+        self._left = left
+        self._wire: asyncio.Transport | None = None
+        self.was_up = False
+        """Whether the handshake succeeded."""
+        self.is_let_in = False
+        """Whether a request with the right credentials has come."""
+        self.peer: Peer | None = None
+        self.waiting_since: float | None = None
+        self.answering_since: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.peer: Peer | None = None
-        self.waiting_since: float | None = self._loop.time()
-        self.answering_since: float | None = None
+        self._wire = cast("asyncio.Transport", transport)
+        self.was_up = True
+        self.waiting_since = self._loop.time()
         super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._wire = None
+        super().connection_lost(exc)
+        self._left(self)
 
     def data_received(self, data: bytes) -> None:
         received = self._request_count
@@ -70,11 +86,10 @@ class _Connection(RequestHandler):
         return self.waiting_since is not None and now - self.waiting_since > header_seconds
 
     def abort(self) -> None:
-        """Ends it without waiting for what is still to be sent."""
-        transport = self.transport
+        """Ends it without waiting for what is still to be sent, or for the client's goodbye."""
         self.force_close()
-        if transport is not None:
-            transport.abort()
+        if self._wire is not None:
+            self._wire.abort()
 
     def handle_error(
         self,
@@ -123,19 +138,19 @@ class Front(Server):
         }
         self.draining = False
 
-    def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._options)
+    def receive(self, left: Callable[[Connection], None]) -> Connection:
+        """The protocol for one more connection."""
+        return Connection(self, left, loop=self._loop, **self._options)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        if len(self._connections) > MAX_CONNECTIONS or self.draining:
-            self._telemetry.refused_connections["too_many"] += 1
+        if self.draining:
             transport.abort()
 
     def sweep(self) -> None:
         """Ends connections on which nothing comes to an end; once called, goes on until the drain."""
         for connection in self.connections:
-            if isinstance(connection, _Connection) and connection.is_too_slow(HEADER_SECONDS, ANSWER_SECONDS):
+            if isinstance(connection, Connection) and connection.is_too_slow(HEADER_SECONDS, ANSWER_SECONDS):
                 self._telemetry.refused_connections["slow"] += 1
                 connection.abort()
         if not self.draining:
@@ -162,11 +177,12 @@ class Front(Server):
             user_agent=headers.get("User-Agent", ""),
             has_body=request.body_exists or "Upgrade" in headers,
         )
-        connection = cast("_Connection", request.protocol)
+        connection = cast("Connection", request.protocol)
         connection.answering_since = self._loop.time()
         try:
             refusal_at_door = None if self._door is None else await self._ask_door(question, request, connection)
             response = self._api.handle(question, refusal_at_door)
+            connection.is_let_in |= response.is_let_in
             answer = _to_aiohttp(response)
             if self.draining:
                 answer.force_close()
@@ -178,7 +194,7 @@ class Front(Server):
         return answer
 
     async def _ask_door(
-        self, question: messages.Request, request: BaseRequest, connection: _Connection
+        self, question: messages.Request, request: BaseRequest, connection: Connection
     ) -> Refused | None:
         assert self._door is not None
         if connection.peer is None:

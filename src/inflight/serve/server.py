@@ -1,11 +1,11 @@
 """The metrics API on the network: HTTPS, a token, a drain at the end. For the command, the lab and the tests alike."""
 
-import asyncio
 import errno
 import secrets
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import msgspec
@@ -13,6 +13,7 @@ import msgspec
 from inflight.serve.api.handler import HealthCheck, MetricsApi
 from inflight.serve.api.questions import SampleSource
 from inflight.serve.api.telemetry import Telemetry
+from inflight.serve.arrivals import GOODBYE_SECONDS, Arrivals
 from inflight.serve.certificates import ServingCertificate, make_certificate, server_context
 from inflight.serve.connections import Front
 from inflight.serve.door import Door, ask_for_certificates
@@ -21,9 +22,8 @@ from inflight.sources import CollectorStats
 from inflight.sources.clock import Clock
 
 DRAIN_SECONDS = 5.0
-HANDSHAKE_SECONDS = 10.0
-GOODBYE_SECONDS = 2.0
-"""How long a client may take to answer the end of a TLS session."""
+BACKLOG = 512
+"""A crowd that does not fit is held up by whole seconds, until it knocks again; and whoever comes with it."""
 
 
 class ServeError(RuntimeError):
@@ -82,43 +82,40 @@ async def start_server(
     context = server_context(certificate, tls_min_version)
     if door is not None:
         ask_for_certificates(context)
-    front: Front | None = None
+    arrivals: Arrivals | None = None
 
     def page() -> bytes:
-        telemetry.connections = len(front.connections) if front is not None else 0
+        telemetry.connections = arrivals.count if arrivals is not None else 0
         return own_metrics_page(telemetry, stats() if stats is not None else None, clock.now())
 
     api = MetricsApi(source, clock, token, health=health, warming_up=warming_up, own_metrics=page, telemetry=telemetry)
     front = Front(api, telemetry, door)
-    listener = await _listen(front, address, port, context)
+    listener = _listen(address, port)
+    bound_port = listener.getsockname()[1]
+    arrivals = Arrivals(
+        front, listener, context, telemetry, targets=lambda: stats().targets if stats is not None else 0
+    )
+    arrivals.start()
     try:
         front.sweep()
         yield RunningServer(
             address=address,
-            port=listener.sockets[0].getsockname()[1],
+            port=bound_port,
             token=token or "",
             ca_pem=certificate.ca,
             context=context,
             api=api,
         )
     finally:
-        listener.close()
+        arrivals.close()
         await front.drain(DRAIN_SECONDS)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_SECONDS):
-                await listener.wait_closed()
+        await arrivals.all_gone(GOODBYE_SECONDS)
 
 
-async def _listen(front: Front, address: str, port: int, context: ssl.SSLContext) -> asyncio.Server:
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        return await asyncio.get_running_loop().create_server(
-            front,
-            address,
-            port,
-            ssl=context,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=GOODBYE_SECONDS,
-        )
+        return socket.create_server((address, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise ServeError(_why_not(address, port, error)) from error
 

@@ -82,6 +82,7 @@ class MetricsApi:
         """The response to a request; whatever the client sends, this does not raise."""
         manner = Manner(choose_encoding(request.accept) or "application/json")
         route: Route | None = None
+        is_let_in = False
         try:
             segments, parameters = split_target(request.target)
             manner = Manner(manner.encoding, _wants_pretty(parameters, request.user_agent))
@@ -89,6 +90,7 @@ class MetricsApi:
                 if refusal_at_door is not None:
                     raise refusal_at_door
                 self._check_token(request.authorization)
+                is_let_in = True
             route = find_route(segments)
             response = self._answer(request, route, parameters, manner)
         except Refused as refusal:
@@ -97,7 +99,7 @@ class MetricsApi:
             response = refusal_response(refusal, manner)
         api = api_of(route)
         self._telemetry.requests[api, response.status] += 1
-        return msgspec.structs.replace(response, api=api)
+        return msgspec.structs.replace(response, api=api, is_let_in=is_let_in)
 
     def _check_token(self, authorization: str) -> None:
         """No credentials: 403, as for Kubernetes' anonymous user; credentials that are not ours: 401."""

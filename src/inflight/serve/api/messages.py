@@ -31,3 +31,5 @@ class Response(msgspec.Struct, frozen=True):
     """Whether the connection must end: what follows on it cannot be trusted to be a request."""
     api: Api = "other"
     """Which API answered, for the counters."""
+    is_let_in: bool = False
+    """Whether the request had credentials that were taken; the health pages ask for none."""

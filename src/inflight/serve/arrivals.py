@@ -1,0 +1,239 @@
+"""Takes connections from the listening socket and counts each from that moment on, before its TLS handshake.
+
+A cap that counts only those that have shaken hands can be walked around by saying nothing: silent connections then use
+up the open files of the process, and the scrapes are left without. Here the cap leaves the scrapes theirs. Where it is
+reached, a newcomer takes the place of whoever came first and has not been let in yet: those who hold many connections
+open without credentials stand in each other's way, not in that of a health check or of the HPA. Where everybody has
+been let in, the newcomer is turned away.
+
+The loop's own servers are of no use for that: uvloop's takes all that wait before it says a word of the first.
+"""
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+
+from inflight.serve.api.telemetry import Telemetry
+from inflight.serve.connections import Connection, Front
+
+MAX_CONNECTIONS = 512
+"""Go clients keep at most 25 idle ones per host; a kube-apiserver has a handful open."""
+MIN_CONNECTIONS = 16
+"""Also where the scrapes leave no room: values that nobody can ask for are no use."""
+RESERVED_FILES = 128
+"""For files that are read, scrapes that reconnect, and connections that are just being closed."""
+HANDSHAKE_SECONDS = 5.0
+GOODBYE_SECONDS = 2.0
+"""How long a client may take to answer the end of a TLS session."""
+AT_ONCE = 16
+"""Taken from the backlog before everything else has its turn again."""
+MAX_LEAVING = 4 * AT_ONCE
+"""Above the cap, while those who gave way are being closed."""
+PAUSE_SECONDS = 0.1
+"""Where the system has no file for a connection: it stays in the backlog, and asking at once would be a busy loop."""
+LOOK_SECONDS = 1.0
+QUIET_SECONDS = 10.0
+"""Without a refusal, until the log says that they have ended."""
+
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+_log = logging.getLogger(__name__)
+
+
+def room_for_connections(targets: int) -> int:
+    """How many connections may be open while each target takes one file for its scrapes."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, limit - targets - RESERVED_FILES))
+
+
+class Arrivals:
+    """The connections of one listening socket, from its start until it is closed."""
+
+    def __init__(
+        self,
+        front: Front,
+        listener: socket.socket,
+        context: ssl.SSLContext,
+        telemetry: Telemetry,
+        targets: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._front = front
+        self._listener = listener
+        self._context = context
+        self._telemetry = telemetry
+        self._targets = targets
+        self._loop = asyncio.get_running_loop()
+        self._open: dict[Connection, asyncio.Task[None]] = {}
+        """All, with their handshakes."""
+        self._strangers: dict[Connection, None] = {}
+        """Those that may have to give way, in the order of their coming."""
+        self._nobody = asyncio.Event()
+        self._nobody.set()
+        self._refusals = Refusals(telemetry)
+        self._room = MAX_CONNECTIONS
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def count(self) -> int:
+        return len(self._open)
+
+    def start(self) -> None:
+        self._listener.setblocking(False)
+        self._listen()
+        self._look()
+
+    def close(self) -> None:
+        """No more newcomers, and no more handshakes."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        for connection in self._open:
+            if not connection.was_up:
+                self._show_out(connection)
+
+    async def all_gone(self, seconds: float) -> None:
+        """Waits for the last connection to be closed, so long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._nobody.wait()
+
+    def _listen(self) -> None:
+        if not self._closed:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _look(self) -> None:
+        self._room = room_for_connections(self._targets())
+        self._refusals.look(self._loop.time())
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                arrived, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._pause(error)
+                return
+            self._take(arrived)
+
+    def _pause(self, error: OSError) -> None:
+        if error.errno in _NO_ROOM:
+            self._refuse("no_files", f"the system has no more files for this process: {error.strerror}")
+            self._make_room()
+        self._loop.remove_reader(self._listener)
+        self._loop.call_later(PAUSE_SECONDS, self._listen)
+
+    def _take(self, arrived: socket.socket) -> None:
+        if len(self._open) >= self._room:
+            self._refuse(
+                "too_many", "the oldest one without credentials gives way, or the newcomer where all have them"
+            )
+            if len(self._open) >= self._room + MAX_LEAVING or not self._make_room():
+                arrived.close()
+                return
+        arrived.setblocking(False)
+        connection = self._front.receive(self._left)
+        welcome = _Welcome(connection, arrived, self._context)
+        task = self._loop.create_task(welcome.run())
+        self._open[connection] = task
+        self._strangers[connection] = None
+        self._nobody.clear()
+        task.add_done_callback(lambda _: self._welcomed(welcome))
+
+    def _welcomed(self, welcome: "_Welcome") -> None:
+        """The handshake has ended, well or not; where there is a connection, its end is told by itself."""
+        welcome.drop()
+        if welcome.was_slow:
+            self._telemetry.refused_connections["slow"] += 1
+        if not welcome.connection.was_up:
+            self._left(welcome.connection)
+
+    def _left(self, connection: Connection) -> None:
+        self._open.pop(connection, None)
+        self._strangers.pop(connection, None)
+        if not self._open:
+            self._nobody.set()
+
+    def _make_room(self) -> bool:
+        for connection in list(self._strangers):
+            if connection.is_let_in:
+                del self._strangers[connection]
+            elif connection.answering_since is None:
+                del self._strangers[connection]
+                self._show_out(connection)
+                return True
+        return False
+
+    def _show_out(self, connection: Connection) -> None:
+        if connection.was_up:
+            connection.abort()
+        else:
+            self._open[connection].cancel()
+
+    def _refuse(self, reason: str, why: str) -> None:
+        self._refusals.count(reason, why, self._loop.time(), is_open=len(self._open), room=self._room)
+
+
+class Refusals:
+    """Counts who was turned away or had to give way, and says when that begins and ends; not each of them."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._number = 0
+        self._last_at = 0.0
+
+    def count(self, reason: str, why: str, now: float, *, is_open: int, room: int) -> None:
+        self._telemetry.refused_connections[reason] += 1
+        if not self._number:
+            _log.warning("event=connections_refused cause=%s open=%d room=%d why=%r", reason, is_open, room, why)
+        self._number += 1
+        self._last_at = now
+
+    def look(self, now: float) -> None:
+        if self._number and now - self._last_at >= QUIET_SECONDS:
+            _log.info("event=connections_no_longer_refused refused=%d", self._number)
+            self._number = 0
+
+
+class _Welcome:
+    """The handshake of one connection."""
+
+    def __init__(self, connection: Connection, arrived: socket.socket, context: ssl.SSLContext) -> None:
+        self.connection = connection
+        self.was_slow = False
+        self._arrived: socket.socket | None = arrived
+        self._context = context
+
+    async def run(self) -> None:
+        """Ends with the handshake. A client that cannot shake hands is no news."""
+        arrived, self._arrived = self._arrived, None
+        assert arrived is not None
+        try:
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    lambda: self.connection,
+                    arrived,
+                    ssl=self._context,
+                    ssl_handshake_timeout=2 * HANDSHAKE_SECONDS,
+                    ssl_shutdown_timeout=GOODBYE_SECONDS,
+                )
+        except TimeoutError:
+            self.was_slow = True
+        except OSError as error:
+            _log.debug("event=no_handshake why=%r", str(error))
+
+    def drop(self) -> None:
+        """Closes the socket where the handshake was called off before it had begun."""
+        if self._arrived is not None:
+            self._arrived.close()
