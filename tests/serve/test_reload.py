@@ -1,9 +1,13 @@
 """Files are looked at again while the server runs; what cannot be used is refused and the old state kept."""
 
 import asyncio
+import errno
 import logging
+import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ from inflight.documents import DocumentError
 from inflight.documents.yaml import MAX_BYTES
 from inflight.serve import reload
 from inflight.serve.api.telemetry import Telemetry
+from inflight.serve.certificates import make_certificate, server_context
 from inflight.serve.reload import Reloader, read_targets
 from inflight.serve.settings import RunSettings
 from inflight.signals import shipped
@@ -114,6 +119,44 @@ async def test_changes_are_found_without_a_signal(
         await looking
     assert pods.names == [["seen"]]
     assert "event=reloaded what=targets pods=1" in caplog.text
+
+
+@pytest.mark.parametrize("full_from", [1, 2])
+def test_a_certificate_that_cannot_be_written_down_is_refused_and_the_old_one_kept(  # noqa: PLR0917 - fixtures
+    file: Path,
+    tmp_path: Path,
+    telemetry: Telemetry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    full_from: int,
+) -> None:
+    """A full disk, when the pair is tried and when it is put into the server."""
+    made = make_certificate("127.0.0.1", datetime.now(UTC))
+    cert, key = tmp_path / "cert", tmp_path / "key"
+    cert.write_bytes(made.chain)
+    key.write_bytes(made.key)
+    server: Any = SimpleNamespace(context=server_context(made))
+    settings = RunSettings(file, "127.0.0.1", 1, tls_cert_file=cert, tls_private_key_file=key)
+    collector: Any = Pods()
+    reloader = Reloader(settings, shipped(), collector, server, telemetry)
+    made_files = 0
+
+    def make_file(*arguments: Any, **options: Any) -> tuple[int, str]:
+        nonlocal made_files
+        made_files += 1
+        if made_files >= full_from:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return really(*arguments, **options)
+
+    really = tempfile.mkstemp
+    monkeypatch.setattr(tempfile, "mkstemp", make_file)
+    reloader.look(everything=True)
+    assert telemetry.reloads == {("targets", "taken"): 1, ("certificate", "refused"): 1}
+    assert "event=reload_refused what=certificate kept=the_old_one" in caplog.text
+    assert "No space left on device" in caplog.text
+    monkeypatch.setattr(tempfile, "mkstemp", really)
+    reloader.look(everything=True)
+    assert telemetry.reloads["certificate", "taken"] == 1
 
 
 def test_a_file_that_is_not_there_names_itself(tmp_path: Path) -> None:

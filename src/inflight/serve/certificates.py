@@ -12,7 +12,7 @@ import os
 import ssl
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -80,6 +80,8 @@ def read_certificate(cert_file: Path, key_file: Path) -> ServingCertificate:
     certificate = ServingCertificate(chain, key, None)
     try:
         server_context(certificate)
+    except CertificateError:
+        raise
     except (ssl.SSLError, ValueError) as error:
         raise CertificateError(
             f"{cert_file} and {key_file} are no pair that can be served: both must be PEM, the key without a"
@@ -99,7 +101,9 @@ def server_context(certificate: ServingCertificate, tls_min_version: str = "Vers
 
 
 def load_certificate(context: ssl.SSLContext, certificate: ServingCertificate) -> None:
-    """From the next handshake on the context shows this certificate."""
+    """From the next handshake on the context shows this certificate; raises CertificateError where it cannot be
+    written down for a moment, and ssl.SSLError or ValueError where it cannot be served.
+    """
     with _as_file(certificate.chain + b"\n" + certificate.key) as path:
         context.load_cert_chain(path, password=_no_passphrase)
 
@@ -111,13 +115,22 @@ def _no_passphrase() -> str:
 @contextmanager
 def _as_file(pem: bytes) -> Iterator[str]:
     """The ssl module reads keys from files only; this one is readable by us alone and gone at once."""
-    descriptor, path = tempfile.mkstemp(prefix="inflight-", suffix=".pem")
+    path = ""
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
+        try:
+            descriptor, path = tempfile.mkstemp(prefix="inflight-", suffix=".pem")
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(pem)
+        except OSError as error:
+            raise CertificateError(
+                "the certificate and its key have to stand in a temporary file for a moment, which cannot be written"
+                f" ({error.strerror or error}): make room, or name a folder that can be written to in TMPDIR"
+            ) from error
         yield path
     finally:
-        os.unlink(path)
+        if path:
+            with suppress(OSError):
+                os.unlink(path)
 
 
 def _read(path: Path) -> bytes:

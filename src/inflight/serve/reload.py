@@ -102,14 +102,14 @@ class Reloader:
         assert settings.tls_private_key_file is not None
         try:
             certificate = read_certificate(settings.tls_cert_file, settings.tls_private_key_file)
-        except CertificateError as error:
+            load_certificate(self._server.context, certificate)
+        except (CertificateError, OSError) as error:
             self._refuse("certificate", error)
             return
-        load_certificate(self._server.context, certificate)
         self._telemetry.reloads["certificate", "taken"] += 1
         _log.info("event=reloaded what=certificate")
 
-    def _refuse(self, what: str, error: ValueError) -> None:
+    def _refuse(self, what: str, error: Exception) -> None:
         self._telemetry.reloads[what, "refused"] += 1
         _log.error("event=reload_refused what=%s kept=the_old_one why=%r", what, str(error))
 
