@@ -220,6 +220,27 @@ async def test_a_kept_connection_may_idle_longer_than_a_request_may_take(
     assert connections.KEEP_ALIVE_SECONDS > 120
 
 
+@pytest.mark.parametrize(("credentials", "code"), [((), 403), (("Authorization: Bearer wrong",), 401)])
+async def test_who_is_not_let_in_is_shown_out_after_the_answer(
+    server: RunningServer, credentials: tuple[str, ...], code: int
+) -> None:
+    reader, writer = await connect(server)
+    writer.write("\r\n".join([f"GET {EXTERNAL} HTTP/1.1", "Host: x", *credentials, "", ""]).encode())
+    status, headers, _ = await read_response(reader)
+    assert (status, headers["connection"]) == (code, "close")
+    assert await closed(reader) == b""
+    writer.close()
+
+
+async def test_who_was_let_in_may_make_a_mistake(server: RunningServer) -> None:
+    """A front proxy carries the requests of many over one connection."""
+    reader, writer = await connect(server)
+    for credentials, code in ((server.token, 200), ("wrong", 401), (server.token, 200)):
+        writer.write(f"GET /version HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {credentials}\r\n\r\n".encode())
+        assert (await read_response(reader))[0] == code
+    writer.close()
+
+
 async def test_many_clients_at_once_each_get_their_own_answer(server: RunningServer, pods: Any) -> None:
     for number in range(20):
         pods.add(f"p{number}", labels={"n": str(number)}, namespace=f"ns{number}", in_flight=number)

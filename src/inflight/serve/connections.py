@@ -184,7 +184,8 @@ class Front(Server):
             response = self._api.handle(question, refusal_at_door)
             connection.is_let_in |= response.is_let_in
             answer = _to_aiohttp(response)
-            if self.draining:
+            is_turned_away = response.status in {401, 403} and not connection.is_let_in
+            if self.draining or is_turned_away:
                 answer.force_close()
             await answer.prepare(request)
             await answer.write_eof()
