@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from inflight.serve.api.handler import MetricsApi
+from inflight.serve.api.messages import Request
+
 BASE = "/apis/external.metrics.k8s.io/v1beta1/namespaces/inference"
 ARTICLE = f"{BASE}/vllm_requests_running?labelSelector=app%3Dvllm-deployment"
 """What the controller manager asks for the HPA that a widely copied article shows."""
@@ -137,3 +140,15 @@ def test_a_sum_that_no_quantity_can_carry_is_unknown(get: Any, pods: Any) -> Non
     for number in range(9_300):
         pods.add(f"pod-{number}", running=1e12)
     assert "make no number" in get(f"{BASE}/inflight_requests_running").refusal(503)
+
+
+def test_while_it_warms_up_a_fleet_is_unknown_and_a_wrong_name_is_wrong(pods: Any, clock: Any, telemetry: Any) -> None:
+    pods.add("vllm-1", in_flight=3)
+    api = MetricsApi(pods, clock, "t", telemetry=telemetry, warming_up=lambda: "just started: wait")
+    known = api.handle(Request("GET", f"{BASE}/inflight_requests", "Bearer t"))
+    assert known.status == 503
+    assert b"not known now, which is not 0: inflight_requests: just started: wait" in known.body
+    wrong = api.handle(Request("GET", f"{BASE}/inflight_request", "Bearer t"))
+    assert wrong.status == 404
+    assert b"did you mean inflight_requests?" in wrong.body
+    assert telemetry.refusals == {"warming_up": 1, "no_metric": 1}

@@ -53,6 +53,7 @@ def test_warm_once_each_pod_was_read_and_read_again() -> None:
     assert not vitals.look([pod(START), pod()], START + 0.5)
     assert "1 of 2 pods" in vitals.warming_up
     assert not vitals.look([pod(START), pod(START + 0.9)], START + 1)
+    assert vitals.warming_up.startswith("just started: nothing is said of a whole fleet until"), "gauges wait as well"
     assert "second page" in vitals.warming_up
     assert vitals.look([pod(START), pod(START + 0.9)], START + 2.3)
     assert vitals.warming_up == ""

@@ -53,5 +53,8 @@ class Vitals:
             (pod.interval_seconds for pod in pods if pod.received_at is not None), default=0
         )
         if now - self._settled_at < second_page_seconds:
-            return "just started: rates need a second page of each pod"
+            return (
+                "just started: nothing is said of a whole fleet until each pod has had time for a second page,"
+                " which rates need; a matter of seconds"
+            )
         return ""

@@ -17,7 +17,7 @@ from inflight.serve.api.discovery import discovery_document
 from inflight.serve.api.messages import Request, Response
 from inflight.serve.api.negotiation import Encoding, choose_encoding
 from inflight.serve.api.options import check_timeout, read_options
-from inflight.serve.api.questions import Outcome, SampleSource, ask_custom, ask_external, unknown_value
+from inflight.serve.api.questions import Outcome, SampleSource, ask_custom, ask_external
 from inflight.serve.api.refusals import Refused, not_found
 from inflight.serve.api.routes import (
     HEALTH_PATHS,
@@ -156,19 +156,12 @@ class MetricsApi:
                 )
             else:
                 options = read_options(parameters, external=True)
-                self._check_warm(query)
-                outcome = ask_external(query, options, self._source, now)
+                outcome = ask_external(query, options, self._source, now, self._warming_up())
         except Refused as refusal:
             if refusal.cause:
                 self._verdicts.note(question, refusal.cause, refusal.message)
             raise
         return self._outcome_response(outcome, query, question, manner)
-
-    def _check_warm(self, query: ExternalQuery) -> None:
-        """The HPA sees which pods a list lacks; what a sum lacks it cannot see."""
-        reason = self._warming_up()
-        if reason:
-            raise unknown_value(f"{query.metric[:100]}: {reason}", cause="warming_up")
 
     def _outcome_response(
         self, outcome: Outcome, query: CustomQuery | ExternalQuery, question: str, manner: Manner

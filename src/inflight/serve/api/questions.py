@@ -66,13 +66,21 @@ def ask_custom(query: CustomQuery, options: Options, source: SampleSource, now: 
     return Outcome(_metric_value_list(query, options.metric_labels, values), verdict)
 
 
-def ask_external(query: ExternalQuery, options: Options, source: SampleSource, now: float) -> Outcome:
-    """One value for all pods of the namespace that match; raises Refused where there is none that may be said."""
+def ask_external(
+    query: ExternalQuery, options: Options, source: SampleSource, now: float, warming_up: str = ""
+) -> Outcome:
+    """One value for all pods of the namespace that match; raises Refused where there is none that may be said.
+
+    `warming_up` says why no fleet is known yet: the HPA sees which pods a list lacks, but not what a sum lacks. A name
+    that does not exist will not exist later either.
+    """
     metric = find_metric(query.metric)
     if metric is None:
         raise not_found(
             f"{_no_metric(query.metric, _EXTERNAL_SUBJECT)}: {_known_names(query.metric)}", cause="no_metric"
         )
+    if warming_up:
+        raise unknown_value(f"{query.metric}: {warming_up}", cause="warming_up")
     samples = source.samples(metric.signal, query.namespace)
     matching = _select(samples, options.labels)
     if not matching:
