@@ -22,9 +22,9 @@ from inflight.lab.wire import Wire, metrics_path
 from inflight.objects import HorizontalPodAutoscaler
 from inflight.sim.arrivals import Arrival
 from inflight.sim.fleet import Fleet
-from inflight.sim.fleet_pod import FleetPod
+from inflight.sim.fleet_pod import FleetPod, PodState
 from inflight.sim.outcomes import Outcome
-from inflight.sim.score import PolicyResult, ScaleChange, Score
+from inflight.sim.score import PolicyResult, ScaleChange, Score, quantile
 
 SYNC_SECONDS = 15.0
 """`--horizontal-pod-autoscaler-sync-period`, seconds of the model."""
@@ -112,7 +112,7 @@ class LiveFleet:
             "ready": sum(pod.takes_requests for pod in fleet.pods),
             "replicas": fleet.replicas,
             "slo": self.score.attainment,
-            "ttft_p95": _p95([ttft for _, ttft in self._recent]),
+            "ttft_p95": quantile(sorted(ttft for _, ttft in self._recent), 0.95),
             "replica_hours": fleet.cost_seconds(0.0, at) / 3600,
             "pods": [_tile(pod) for pod in fleet.pods],
         }
@@ -279,16 +279,9 @@ def _first_tokens(outcomes: list[Outcome]) -> list[tuple[float, float]]:
     ]
 
 
-def _p95(values: list[float]) -> float | None:
-    if not values:
-        return None
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(0.95 * len(ordered)) - 1)]
-
-
 def _tile(pod: FleetPod) -> dict[str, Any]:
     replica = pod.replica
-    state = "draining" if pod.deleted_at is not None else "ready" if pod.ready_at is not None else "loading"
+    state = PodState.LOADING if pod.state is PodState.PENDING else pod.state
     return {
         "name": pod.name,
         "state": state,

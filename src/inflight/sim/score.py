@@ -149,8 +149,8 @@ class Score:
             requests=decided,
             undecided=len(unfinished) - len(late),
             slo_attainment=self._met / decided if decided else None,
-            ttft_seconds=Quantiles(_quantile(ttft, 0.5), _quantile(ttft, 0.95), _quantile(ttft, 0.99)),
-            itl_p95_seconds=_quantile(sorted(self._itl), 0.95),
+            ttft_seconds=Quantiles(quantile(ttft, 0.5), quantile(ttft, 0.95), quantile(ttft, 0.99)),
+            itl_p95_seconds=quantile(sorted(self._itl), 0.95),
             longest_queue=max((sample.waiting for sample in self._samples), default=0),
             replicas_mean=replica_seconds / horizon_seconds if horizon_seconds > 0 else 0.0,
             replicas_peak=max((sample.replicas_total for sample in samples), default=0),
@@ -205,7 +205,7 @@ def _reason(outcome: Outcome, slo: Slo) -> str:
     return "ttft" if ttft is None or ttft > slo.ttft_seconds else "itl"
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float | None:
+def quantile(ordered: Sequence[float], share: float) -> float | None:
     """Nearest rank: the smallest value that at least `share` of them do not exceed."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
