@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from inflight.lab.emulator.admin import is_loopback
+from inflight.lab.emulator.admin import is_loopback, is_own_host
 from inflight.lab.emulator.faults import MODES, Fault, Faults, parse_fault
 
 Start = Callable[..., AbstractAsyncContextManager[Any]]
@@ -141,7 +141,8 @@ async def test_a_reset_connection(emulated: Start) -> None:
 async def test_a_wrong_order_changes_nothing(emulated: Start, body: bytes) -> None:
     async with emulated() as running, aiohttp.ClientSession() as session:
         running.server.faults.set(parse_fault("nan"), b"")
-        async with session.post(f"{running.url}/admin/faults", data=body) as response:
+        headers = {"Content-Type": "application/json"}
+        async with session.post(f"{running.url}/admin/faults", data=body, headers=headers) as response:
             assert response.status == 400
             assert '{"metrics": "slow:2.5"}' in (await response.json())["error"]["message"]
         assert running.server.faults.current == Fault("nan")
@@ -167,4 +168,39 @@ async def test_the_switch_is_for_this_machine_unless_told_otherwise(
                 assert "--remote-admin" in (await response.json())["error"]["message"]
         assert running.server.faults.current is None
         async with session.post(f"{opened.url}/admin/faults", json={"metrics": "nan"}) as response:
+            assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [("127.0.0.1:8000", True), ("127.0.0.1", True), ("localhost:8000", True), ("LOCALHOST", True), ("[::1]:8000", True),
+     ("[::1]", True), ("10.0.0.5:80", True), ("evil.example:8000", False), ("localhost.evil.example", False),
+     ("127.0.0.1.evil.example:8000", False), ("", False), (":8000", False)],
+)  # fmt: skip
+def test_a_host_is_an_address_or_localhost(host: str, ours: bool) -> None:
+    assert is_own_host(host) is ours
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+async def test_what_a_web_page_can_send_unasked_is_refused(emulated: Start, content_type: str) -> None:
+    headers = {"Content-Type": content_type, "Origin": "https://evil.example"}
+    async with emulated() as running, aiohttp.ClientSession() as session:
+        admin = f"{running.url}/admin/faults"
+        async with session.post(admin, data=b'{"metrics": "nan"}', headers=headers) as response:
+            assert response.status == 415
+            assert "application/json" in (await response.json())["error"]["message"]
+        assert running.server.faults.current is None
+
+
+async def test_a_name_that_was_rebound_to_this_machine_is_refused(emulated: Start) -> None:
+    headers = {"Host": "evil.example:8000"}
+    async with emulated() as running, emulated(remote_admin=True) as opened, aiohttp.ClientSession() as session:
+        for method in ("GET", "POST", "DELETE"):
+            order = {"json": {"metrics": "nan"}} if method == "POST" else {}
+            url = f"{running.url}/admin/faults"
+            async with session.request(method, url, headers=headers, **order) as response:
+                assert response.status == 421
+        assert running.server.faults.current is None
+        url = f"{opened.url}/admin/faults"
+        async with session.post(url, json={"metrics": "nan"}, headers=headers) as response:
             assert response.status == 200

@@ -1,4 +1,9 @@
-"""The switch for faults at run time: `GET`, `POST`, `DELETE /admin/faults`, from this machine unless told otherwise."""
+"""The switch for faults at run time: `GET`, `POST`, `DELETE /admin/faults`, from this machine unless told otherwise.
+
+A browser on this machine runs other people's pages. What they can send without being asked first (a POST of plain text)
+is refused, and so is a Host header that is neither an address nor localhost: a page that has rebound its own name to
+127.0.0.1 sends that name.
+"""
 
 import ipaddress
 from collections.abc import Callable
@@ -17,13 +22,20 @@ class _Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def add_admin(app: web.Application, faults: Faults, page: Callable[[], bytes], *, remote: bool) -> None:
-    """Add the routes; with `remote` they answer to every machine that reaches the port."""
+    """Add the routes; with `remote` they answer to every machine that reaches the port, under any name."""
 
     def check(request: web.Request) -> None:
         if not remote and not is_loopback(request.remote or ""):
             raise RequestError(
                 f"{PATH} answers to this machine only; start the server with --remote-admin to change that",
                 status=403,
+                kind="PermissionDeniedError",
+            )
+        if not remote and not is_own_host(request.host):
+            raise RequestError(
+                f"{PATH} answers to an address or to localhost, not to other names, unless the server was started with"
+                " --remote-admin",
+                status=421,
                 kind="PermissionDeniedError",
             )
 
@@ -33,6 +45,8 @@ def add_admin(app: web.Application, faults: Faults, page: Callable[[], bytes], *
 
     async def put_on(request: web.Request) -> web.Response:
         check(request)
+        if request.content_type != "application/json":
+            raise RequestError("the body is to be JSON and to say so: Content-Type: application/json", status=415)
         try:
             wanted = msgspec.json.decode(await request.read(), type=_Wanted)
             fault = None if wanted.metrics is None else parse_fault(wanted.metrics)
@@ -63,3 +77,15 @@ def is_loopback(address: str) -> bool:
         return False
     mapped = getattr(parsed, "ipv4_mapped", None)
     return (mapped or parsed).is_loopback
+
+
+def is_own_host(host: str) -> bool:
+    """Whether a Host header, with or without a port, is an address or localhost."""
+    name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+    if name.lower() == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
