@@ -42,11 +42,16 @@ def api_families(telemetry: Telemetry) -> Iterator[Family]:
         [({"cause": cause}, n) for cause, n in sorted(telemetry.refusals.items())],
     )
     yield _durations(telemetry)
-    yield _family("inflight_api_connections", "gauge", "Open connections.", [({}, telemetry.connections)])
+    yield _family(
+        "inflight_api_connections",
+        "gauge",
+        "Open connections, also before their handshake.",
+        [({}, telemetry.connections)],
+    )
     yield _family(
         "inflight_api_connections_refused_total",
         "counter",
-        "Connections ended by us: too many at once, or a request that took too long to arrive.",
+        "Connections ended by us: too many at once, no file for one, or a handshake or request that took too long.",
         [({"reason": reason}, n) for reason, n in sorted(telemetry.refused_connections.items())],
     )
     yield _family(
