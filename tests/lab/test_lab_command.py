@@ -122,6 +122,8 @@ def test_an_hpa_that_people_copy_runs_as_it_is_written(tmp_path: Path) -> None:
         (["--speed", "0"], "--speed"),
         (["--min", "5", "--max", "2"], "1 <= min <= max"),
         (["--report", "/nowhere/at/all.html"], "there is no folder"),
+        (["--report", "/dev/null"], "is there and is no file"),
+        (["--hpa", "/dev/zero"], "/dev/zero: more than 1 MiB"),
         (["--trace", "{tmp}/bad.csv"], "bad.csv"),
         (["--hpa", "{tmp}/bad.yaml"], "bad.yaml:12: spec.metrics[0].external.metric.name: 'load' is no metric"),
         (["--hpa", "{tmp}/two.yaml"], "one HorizontalPodAutoscaler is wanted here, 2 are"),

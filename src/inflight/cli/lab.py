@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 _DEFAULT_RAMP = "0.7:300,4:600,4:300,0.7:600"
 
 
+_MAX_TRACE_BYTES = 256 << 20
+_MAX_HPA_BYTES = 1 << 20
+
 _EXAMPLES = """\b
 Examples:
   inflight lab
@@ -159,7 +162,7 @@ def _settings(options: dict[str, Any]) -> "LabSettings":
         trace = (
             shipped_trace()
             if trace_file is None
-            else read_trace(trace_file.read_bytes(), str(trace_file), options["seed"])
+            else read_trace(_read(trace_file, _MAX_TRACE_BYTES), str(trace_file), options["seed"])
         )
         ramp = parse_ramp(options["ramp"])
         settings = LabSettings(
@@ -181,6 +184,8 @@ def _settings(options: dict[str, Any]) -> "LabSettings":
         settings.arrivals()
     except (TraceError, RampError, TooManyArrivalsError, DocumentError) as error:
         raise _CannotRun(str(error)) from error
+    if options["report"].exists() and not options["report"].is_file():
+        raise click.BadParameter(f"{options['report']} is there and is no file", param_hint="--report")
     if not options["report"].absolute().parent.is_dir():
         raise click.BadParameter(f"there is no folder {options['report'].parent} for the report", param_hint="--report")
     return settings
@@ -201,7 +206,16 @@ def _cold_start(text: str) -> Any:
 def _read_hpa(path: Path) -> Any:
     from inflight.lab.hpa_file import read_hpa_file
 
-    return read_hpa_file(path.read_bytes(), str(path))
+    return read_hpa_file(_read(path, _MAX_HPA_BYTES), str(path))
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """The file, or a sentence if it has more bytes than anyone could mean (a device never ends)."""
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise _CannotRun(f"{path}: more than {limit >> 20} MiB; it is not read")
+    return content
 
 
 def _fastest_loop() -> Any:

@@ -65,5 +65,5 @@ def caption(horizon_seconds: float, speed: float, slip: float) -> str:
     minutes = horizon_seconds / 60
     return (
         f"{minutes:.1f} minutes of model time at {speed:.1f}x, clock slip {100 * slip:.2f} %. The first two rows ran "
-        "live; the others are the same model and the same requests in the simulator."
+        "live; any others are the same model and the same requests in the simulator."
     )
