@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from ssl import SSLContext
 
@@ -16,7 +17,8 @@ from inflight.signals import Gauge, PageReading
 from inflight.signals.series import PodSeries
 from inflight.sources import Collector, Target, WallClock
 from inflight.sources.clock import ScaledClock
-from inflight.sources.watch import BIG_PAGE_BYTES
+from inflight.sources.pod import WatchedPod
+from inflight.sources.watch import BIG_PAGE_BYTES, Scraped, Scraper
 
 from .conftest import CATALOGUE, EPOCH, PodServer, collecting, one, page, until
 
@@ -42,6 +44,28 @@ async def test_a_sample_says_how_its_engine_combines_pods(serve: Serve) -> None:
     async with collecting([picker.target("picker"), server.target("server")]) as c:
         await until(lambda: all(sample.value is not None for sample in c.samples("in_flight")))
         assert {sample.name: sample.across for sample in c.samples("in_flight")} == {"picker": "max", "server": "sum"}
+
+
+async def test_a_cancellation_that_was_swallowed_under_way_still_ends_the_watch(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scrape = Scraper.scrape
+    entered = asyncio.Event()
+
+    async def swallowing(self: Scraper, pod: WatchedPod) -> Scraped:
+        entered.set()
+        with suppress(asyncio.CancelledError):  # as a deadline of the HTTP client can, that ends in the same instant
+            await asyncio.sleep(60)
+        return await scrape(self, pod)
+
+    monkeypatch.setattr(Scraper, "scrape", swallowing)
+    collector = Collector(CATALOGUE, WallClock())
+    collector.set_targets([(await serve()).target()])
+    running = asyncio.create_task(collector.run())
+    await entered.wait()
+    running.cancel()
+    done, _ = await asyncio.wait([running], timeout=5)
+    assert done == {running}
 
 
 async def test_before_the_first_page_a_pod_is_there_without_a_value(serve: Serve) -> None:
