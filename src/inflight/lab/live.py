@@ -53,6 +53,11 @@ class LiveResult(msgspec.Struct, frozen=True):
     interrupted: bool
     wall_seconds: float
 
+    @property
+    def cut(self) -> bool:
+        """It ended before the ramp did."""
+        return self.horizon_seconds < self.planned_seconds
+
 
 class LiveFleet:
     """One policy: its fleet, its HPA's controller, its score."""
@@ -158,11 +163,11 @@ class LiveRun:
         self.now = 0.0
 
     async def drive(self, wire: Wire, stop: asyncio.Event, wall_seconds: float) -> LiveResult:
-        """Runs for at most `wall_seconds`. The first policy of `fleets` whose pods are on the wire is `wire`'s."""
+        """Runs for at most `wall_seconds`; `wire` follows the pods of the fleet that it was made for."""
         begun = time.monotonic()
         planned = self._settings.ramp.seconds
         next_sample = next_look = begun
-        # Built on the first tick, so that nothing of the set-up counts as slip.
+        # Counted anew from here, so that nothing of the set-up is slip.
         self.clock.set_speed(self._settings.speed)
         while True:
             self.now = min(self.clock.now() - self._settings.epoch_seconds, planned)

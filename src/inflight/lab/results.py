@@ -97,7 +97,7 @@ def cells(row: PolicyRow) -> tuple[str, ...]:
     )
 
 
-def render_table(rows: list[PolicyRow], *, width: int | None = None, colour: bool = False) -> str:
+def render_table(rows: list[PolicyRow], *, colour: bool = False) -> str:
     """The table for a terminal: the live fleets first, a rule, then what the simulator says of other policies."""
     table = Table(box=None, pad_edge=False, header_style="dim", collapse_padding=True, padding=(0, 2, 0, 0))
     for index, name in enumerate(_COLUMNS):
@@ -106,7 +106,7 @@ def render_table(rows: list[PolicyRow], *, width: int | None = None, colour: boo
         last_live = row.source == "live" and number + 1 < len(rows) and rows[number + 1].source != "live"
         table.add_row(*cells(row), style="bold" if row.source == "live" else "", end_section=last_live)
     buffer = io.StringIO()
-    console = Console(file=buffer, width=width or 130, force_terminal=colour, no_color=not colour, highlight=False)
+    console = Console(file=buffer, width=130, force_terminal=colour, no_color=not colour, highlight=False)
     console.print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 

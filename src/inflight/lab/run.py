@@ -80,7 +80,7 @@ async def run_lab(
         left_seconds = settings.wall_limit_seconds - (time.monotonic() - begun) - REPORT_SHARE * wrap_up_seconds
         await _wait_for(simulated, stop, max(0.0, left_seconds))
         rows = [row(result, label(result.name, settings), "live") for result in live.policies]
-        if live.horizon_seconds < live.planned_seconds:
+        if live.cut:
             # They cover the whole ramp: beside a part of it they would compare nothing.
             left_out = [text for _, text in simulated]
         else:
@@ -145,14 +145,15 @@ def _outcome(
         )
     if live.interrupted:
         remarks.append(f"Stopped at {live.horizon_seconds:.0f} s of {live.planned_seconds:.0f} s of model time.")
-    elif live.horizon_seconds < live.planned_seconds:
+    elif live.cut:
         remarks.append(
             f"The horizon was shortened to {live.horizon_seconds:.0f} s of {live.planned_seconds:.0f} s of model time, "
             f"to end within {settings.wall_limit_seconds:.0f} s."
         )
     if left_out:
-        cut = live.horizon_seconds < live.planned_seconds
-        why = "which need the whole ramp" if cut else "not simulated before the run was stopped or its time was over"
+        why = (
+            "which need the whole ramp" if live.cut else "not simulated before the run was stopped or its time was over"
+        )
         remarks.append(f"Not simulated ({why}): {'; '.join(left_out)}.")
     undecided = sum(result.undecided for result in live.policies)
     if undecided:

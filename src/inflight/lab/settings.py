@@ -57,12 +57,11 @@ class LabSettings(msgspec.Struct, frozen=True):
     wall_limit_seconds: float = 240.0
     epoch_seconds: int = 1_700_000_000
 
-    def fleet_setup(self, cpu_request_cores: float | None = None) -> FleetSetup:
+    def fleet_setup(self) -> FleetSetup:
         """The fleet that every policy of this run starts with."""
-        cores = self.cpu_request_cores if cpu_request_cores is None else cpu_request_cores
         return FleetSetup(
             engine=self.engine,
-            template=self._template(str(Quantity.from_milli(round(cores * 1000)))),
+            template=self._template(str(Quantity.from_milli(round(self.cpu_request_cores * 1000)))),
             cold_start=self.cold_start,
             replicas=self.hpa.spec.min_replicas or 1 if self.hpa is not None else self.min_replicas,
             seed=self.seed,
