@@ -1,6 +1,7 @@
 """The serving certificate: one made for the run, or one from files."""
 
 import datetime
+import itertools
 import ssl
 import stat
 from pathlib import Path
@@ -8,6 +9,9 @@ from pathlib import Path
 import pytest
 import trustme
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
 
 from inflight.serve.certificates import (
     CertificateError,
@@ -136,6 +140,58 @@ def test_a_context_shows_a_new_certificate_from_the_next_handshake_on() -> None:
     handshake(context, trusting(second.ca), "localhost")
 
 
+KINDS = {
+    "RSA": lambda: rsa.generate_private_key(65537, 2048),
+    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(KINDS, 2)))
+def test_a_key_of_another_kind_replaces_the_old_one_whatever_the_client_prefers(
+    before: str, after: str, version: ssl.TLSVersion
+) -> None:
+    context = server_context(self_signed(before))
+    replaced = self_signed(after)
+    load_certificate(context, replaced)
+    client = trusting(replaced.chain)
+    client.maximum_version = version
+    handshake(context, client, "localhost")
+
+
+def test_a_pair_that_is_refused_takes_nothing_away() -> None:
+    old, other = self_signed("P-256"), self_signed("P-256")
+    context = server_context(old)
+    for broken in (ServingCertificate(other.chain, old.key, None), ServingCertificate(other.chain, b"nothing", None)):
+        with pytest.raises(ssl.SSLError):
+            load_certificate(context, broken)
+    handshake(context, trusting(old.chain), "localhost")
+
+
+def self_signed(kind: str) -> ServingCertificate:
+    key = KINDS[kind]()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "self")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - datetime.timedelta(days=1))
+        .not_valid_after(NOW + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, None if kind == "Ed25519" else hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return ServingCertificate(pem, key_pem, pem)
+
+
 def test_no_key_is_left_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     server_context(make_certificate("127.0.0.1", NOW))
@@ -168,9 +224,6 @@ def test_a_file_in_no_folder_is_an_error_and_leaves_nothing(tmp_path: Path) -> N
 
 
 def _encrypted_key() -> bytes:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     return ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

@@ -1,13 +1,10 @@
 """The serving certificate: made for this run, or read from the files that the operator names.
 
 A certificate of our own making comes from a certificate authority that exists in memory alone: its key signs one leaf
-and is dropped, so whoever trusts the authority's certificate trusts this process and nothing else. Keys are P-256:
-cheap to sign with, known to every client. The extensions are those that strict X.509 checking asks for (Python from
-3.13, Go), so that a client can verify without switching anything off.
+and is dropped, so whoever trusts the authority's certificate trusts this process and nothing else.
 """
 
 import datetime
-import ipaddress
 import os
 import ssl
 import tempfile
@@ -17,9 +14,12 @@ from pathlib import Path
 
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+
+from inflight.serve.authority import Validity, certificate_pem, issue, key_pem, make_authority
 
 ALWAYS_NAMED = ("localhost", "127.0.0.1", "::1")
 LIFETIME_DAYS = 397
@@ -45,33 +45,11 @@ class ServingCertificate(msgspec.Struct, frozen=True):
 
 def make_certificate(bind_address: str, now: datetime.datetime) -> ServingCertificate:
     """A certificate for localhost, the loopback addresses and the bind address; valid from shortly before `now`."""
-    ca_key, leaf_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"inflight-ca@{int(now.timestamp())}")])
-    leaf_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"inflight@{int(now.timestamp())}")])
-    ca_identifier = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())
-    authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ca_identifier)
-    ca = (
-        _builder(ca_name, ca_name, ca_key, now)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
-        .add_extension(ca_identifier, critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    leaf = (
-        _builder(leaf_name, ca_name, leaf_key, now)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(_names(bind_address)), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(leaf_key.public_key()), critical=False)
-        .add_extension(authority, critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    ca_pem = ca.public_bytes(serialization.Encoding.PEM)
-    key_pem = leaf_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return ServingCertificate(leaf.public_bytes(serialization.Encoding.PEM) + ca_pem, key_pem, ca_pem)
+    validity = Validity(now - datetime.timedelta(minutes=5), now + datetime.timedelta(days=LIFETIME_DAYS))
+    authority = make_authority(now, validity)
+    leaf, key = issue(authority, tuple(dict.fromkeys((*ALWAYS_NAMED, bind_address))), now, validity)
+    ca = certificate_pem(authority.certificate)
+    return ServingCertificate(certificate_pem(leaf) + ca, key_pem(key), ca)
 
 
 def read_certificate(cert_file: Path, key_file: Path) -> ServingCertificate:
@@ -96,16 +74,65 @@ def server_context(certificate: ServingCertificate, tls_min_version: str = "Vers
     context.minimum_version = _TLS_VERSIONS[tls_min_version]
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
-    load_certificate(context, certificate)
+    _load(context, certificate)
     return context
 
 
 def load_certificate(context: ssl.SSLContext, certificate: ServingCertificate) -> None:
-    """From the next handshake on the context shows this certificate; raises CertificateError where it cannot be
-    written down for a moment, and ssl.SSLError or ValueError where it cannot be served.
+    """From the next handshake on the context shows this certificate, and no other; raises CertificateError where it
+    cannot be written down for a moment, and ssl.SSLError or ValueError where it cannot be served. What was shown
+    before stays then.
     """
+    # A pair that is refused half-way would take the old one's key with it: it is tried elsewhere first.
+    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate)
+    _forget_other_kinds(context, certificate)
+    _load(context, certificate)
+
+
+def _load(context: ssl.SSLContext, certificate: ServingCertificate) -> None:
     with _as_file(certificate.chain + b"\n" + certificate.key) as path:
         context.load_cert_chain(path, password=_no_passphrase)
+
+
+def _forget_other_kinds(context: ssl.SSLContext, certificate: ServingCertificate) -> None:
+    """OpenSSL keeps one pair for each kind of key and lets the client's preference choose: an RSA pair (cert-manager's
+    default) loaded over a P-256 one would never be shown.
+
+    There is no call that takes a pair out. But a certificate that comes without its key displaces the key in its
+    place (`ssl_set_cert` in OpenSSL's ssl/ssl_rsa.c), and a place without a key is passed over.
+    """
+    with suppress(ValueError, UnsupportedAlgorithm):
+        ours = type(x509.load_pem_x509_certificate(certificate.chain).public_key())
+        for key in _public_keys():
+            if not isinstance(key, ours):
+                with _as_file(_keyless(key)) as path, suppress(ssl.SSLError):
+                    context.load_cert_chain(path)
+
+
+def _public_keys() -> Iterator[CertificatePublicKeyTypes]:
+    """One of each kind that a server may have. Nobody has the key of the RSA one: its modulus is not even made of
+    two primes.
+    """
+    yield rsa.RSAPublicNumbers(65537, (1 << 3071) + 1).public_key()
+    yield ec.generate_private_key(ec.SECP256R1()).public_key()
+    yield ed25519.Ed25519PrivateKey.generate().public_key()
+    yield ed448.Ed448PrivateKey.generate().public_key()
+
+
+def _keyless(key: CertificatePublicKeyTypes) -> bytes:
+    """A certificate that proves nothing, valid for no time at all."""
+    never = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(x509.Name([]))
+        .public_key(key)
+        .serial_number(1)
+        .not_valid_before(never)
+        .not_valid_after(never)
+        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    )
+    return certificate_pem(certificate)
 
 
 def _no_passphrase() -> str:
@@ -138,41 +165,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CertificateError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime.datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=LIFETIME_DAYS))
-    )
-
-
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _names(bind_address: str) -> list[x509.GeneralName]:
-    names: list[x509.GeneralName] = []
-    for name in dict.fromkeys((*ALWAYS_NAMED, bind_address)):
-        try:
-            names.append(x509.IPAddress(ipaddress.ip_address(name)))
-        except ValueError:
-            names.append(x509.DNSName(name))
-    return names
