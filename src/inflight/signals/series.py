@@ -60,6 +60,9 @@ class PodSample(msgspec.Struct, frozen=True):
     across: str = ""
     """How the catalogue combines this signal over pods of this engine (`sum`, `mean`, `max`); empty where it does not
     say, or says `merge` (buckets, which a value does not carry)."""
+    settling: bool = False
+    """The pod was running before it was watched and has not had the time yet to say what it knows: nothing is said of
+    a whole fleet without it."""
 
 
 class PodSeries:

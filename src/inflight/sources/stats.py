@@ -50,6 +50,8 @@ class PodStatus(msgspec.Struct, frozen=True):
     """Why the last scrape gave no page; empty when it did."""
     failures_in_a_row: int
     restarts: int
+    settling: bool = False
+    """It was running before it was watched and has not had the time yet to be read."""
 
 
 class Counters:

@@ -29,6 +29,12 @@ class Target(msgspec.Struct, frozen=True):
     """Sent with each request. Read again when it changes."""
     terminating: bool = False
     """The pod is going away: it is read while it still answers, and no sum waits for it."""
+    alternatives: tuple[str, ...] = ()
+    """Further URLs where the page may be, like `url`: tried in order until one shows a known engine's page."""
+    restarts: int = 0
+    """Of the pod's containers, as the cluster counts them: when it grows, the page is looked for anew."""
+    settle: bool = False
+    """The pod was running before it was watched: nothing is said of a whole fleet until it was read or had its time."""
 
 
 def url_problem(text: str) -> str:
