@@ -174,3 +174,105 @@ async def test_a_connection_that_was_closed_meanwhile_is_no_failure_of_a_review(
         with pytest.raises(UnreachableError):
             await client.create("/x", {})
     assert len(server.requests) == asked
+
+
+class Guarded:
+    """Lets in who has the token that counts now."""
+
+    def __init__(self, server: Any, token: str) -> None:
+        self._server = server
+        self.token = token
+        server.answers["GET", "/x"] = self._answer
+        server.answers["POST", "/x"] = self._answer
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        if request.headers["Authorization"] != f"Bearer {self.token}":
+            return web.json_response(self._server.status(401, "Unauthorized", "Unauthorized"), status=401)
+        return web.Response(text='{"fine":true}\n', content_type="application/json")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_token_that_ended_is_read_again_at_once(
+    server: Any, config: ClusterConfig, tmp_path: Path, method: str
+) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(b"first")
+    guarded = Guarded(server, "first")
+    async with Client(msgspec.structs.replace(config, token=Material(file=file))) as client:
+        await client.request(method, "/x", body={})
+        guarded.token = "second"
+        file.write_bytes(b"second")
+        await client.request(method, "/x", body={})
+    assert server.authorizations == ["Bearer first", "Bearer first", "Bearer second"]
+
+
+async def test_a_watch_reads_the_token_again_at_once(server: Any, config: ClusterConfig, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(b"first")
+    Guarded(server, "second")
+    async with Client(msgspec.structs.replace(config, token=Material(file=file))) as client:
+        with pytest.raises(ApiError, match=r"\(401\)"):
+            async with client.lines("/x", {}, 5.0):
+                pass
+        file.write_bytes(b"second")
+        async with client.lines("/x", {}, 5.0) as lines:
+            assert [line async for line in lines] == [b'{"fine":true}']
+        Guarded(server, "third")
+        file.write_bytes(b"third")
+        async with client.lines("/x", {}, 5.0) as lines:
+            assert [line async for line in lines] == [b'{"fine":true}']
+    assert server.authorizations == [f"Bearer {token}" for token in ("first", "first", "second", "second", "third")]
+
+
+@pytest.mark.parametrize("content", [b"first", b"", b"two\nlines", None])
+async def test_a_refused_token_without_a_newer_one_is_refused(
+    server: Any, config: ClusterConfig, tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(b"first")
+    Guarded(server, "second")
+    async with Client(msgspec.structs.replace(config, token=Material(file=file))) as client:
+        if content is None:
+            file.unlink()
+        else:
+            file.write_bytes(content)
+        with pytest.raises(ApiError, match=r"\(401\)"):
+            await client.get("/x")
+    assert server.authorizations == ["Bearer first"]
+
+
+async def test_a_token_that_is_in_no_file_is_not_tried_again(server: Any, client: Client) -> None:
+    Guarded(server, "another")
+    with pytest.raises(ApiError, match=r"\(401\)"):
+        await client.get("/x")
+    assert len(server.requests) == 1
+
+
+async def test_watches_do_not_take_the_connections_of_requests(server: Any, client: Client) -> None:
+    release = asyncio.Event()
+    watching = 0
+
+    async def watch(request: web.Request) -> web.StreamResponse:
+        nonlocal watching
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        await stream.write(b"{}\n")
+        watching += 1
+        await release.wait()
+        return stream
+
+    async def follow() -> int:
+        async with client.lines("/watch", {}, 20.0) as lines:
+            return len([line async for line in lines])
+
+    server.answers["GET", "/watch"] = watch
+    server.give("GET", "/x", {"fine": True})
+    many = client_module.MAX_CONNECTIONS + 4
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(follow()) for _ in range(many)]
+        async with asyncio.timeout(10):
+            while watching < many:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.005)
+        assert await client.get("/x") == {"fine": True}
+        release.set()
+    assert [task.result() for task in tasks] == [1] * many

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
-from inflight.cluster import Client, ClusterError, Reflector
+from inflight.cluster import ApiError, Client, ClusterError, Reflector
+from inflight.cluster import reflector as reflector_module
 
 PATH = "/api/v1/pods"
 
@@ -75,15 +77,26 @@ class Copy:
     def __init__(self, client: Client) -> None:
         self.states: list[dict[tuple[str, str], Any]] = []
         self.failures: list[ClusterError] = []
+        self.recoveries = 0
         self.reflector: Reflector[dict[str, str]] = Reflector(
             client,
             PATH,
-            decode=lambda plain: plain["metadata"].get("labels") or {},
+            decode=self.decode,
             changed=lambda objects: self.states.append(dict(objects)),
             failed=self.failures.append,
+            recovered=self.recover,
             backoff_seconds=(0.001, 0.01),
             random_source=random.Random(1),
         )
+
+    def decode(self, plain: dict[str, Any]) -> dict[str, str] | None:
+        labels: dict[str, str] = plain["metadata"].get("labels") or {}
+        if "broken" in labels:
+            raise ValueError("it is broken")
+        return None if "ignored" in labels else labels
+
+    def recover(self) -> None:
+        self.recoveries += 1
 
     @property
     def names(self) -> set[str]:
@@ -217,3 +230,94 @@ async def test_nonsense_ends_the_watch_and_nothing_else(collection: Collection, 
     async with running(copy):
         await copy.until(lambda: "b" in copy.names)
     assert len(copy.failures) == 1
+
+
+async def test_an_event_that_changes_nothing_kept_is_no_news(collection: Collection, copy: Copy) -> None:
+    collection.listed(7, pod("a", 1, colour="red"))
+    same = [event("MODIFIED", pod("a", version, colour="red")) for version in (8, 9, 10)]
+    gone = event("DELETED", pod("never-seen", 11))
+    collection.watches.append([*same, gone, event("MODIFIED", pod("a", 12, colour="blue"))])
+    async with running(copy):
+        await copy.until(lambda: len(collection.versions_watched) == 2)
+    assert copy.states == [{("ns", "a"): {"colour": "red"}}, {("ns", "a"): {"colour": "blue"}}]
+    assert collection.versions_watched[1] == "12"
+
+
+async def test_the_same_list_again_is_no_news_but_the_first_is_even_when_empty(
+    collection: Collection, copy: Copy
+) -> None:
+    collection.listed(7)
+    collection.watches.append([EXPIRED])
+    collection.listed(8)
+    async with running(copy):
+        await copy.until(lambda: copy.reflector.lists == 2)
+    assert copy.states == [{}]
+
+
+async def test_what_decode_gives_none_for_is_not_kept(collection: Collection, copy: Copy) -> None:
+    collection.listed(7, pod("a", 1, ignored="yes"), pod("b", 2))
+    collection.watches.append([event("MODIFIED", pod("b", 8, ignored="yes")), event("ADDED", pod("c", 9))])
+    async with running(copy):
+        await copy.until(lambda: "c" in copy.names)
+    assert copy.names == {"c"}
+    assert [{name for _, name in state} for state in copy.states] == [{"b"}, set(), {"c"}]
+
+
+async def test_an_object_that_cannot_be_read_stays_as_it_was_and_holds_up_no_other(
+    collection: Collection, copy: Copy
+) -> None:
+    collection.listed(7, pod("a", 1, colour="red"), pod("x", 2, broken="yes"))
+    collection.watches.append([event("MODIFIED", pod("a", 8, broken="yes")), event("ADDED", pod("b", 9))])
+    async with running(copy):
+        await copy.until(lambda: "b" in copy.names)
+    assert copy.reflector.objects == {("ns", "a"): {"colour": "red"}, ("ns", "b"): {}}
+    assert [str(error) for error in copy.failures] == [
+        f"{PATH}: the object ns/x cannot be read, and stays as it was: it is broken",
+        f"{PATH}: the object ns/a cannot be read, and stays as it was: it is broken",
+    ]
+
+
+async def test_an_object_of_another_type_is_told(collection: Collection, client: Client) -> None:
+    class Labels(msgspec.Struct):
+        labels: dict[str, str]
+
+    class Wanted(msgspec.Struct):
+        metadata: Labels
+
+    failures: list[ClusterError] = []
+    typed: Reflector[dict[str, str]] = Reflector(
+        client, PATH, lambda item: item.metadata.labels, item_type=Wanted, failed=failures.append
+    )
+    wrong = {"metadata": {"name": "b", "namespace": "ns", "resourceVersion": "2", "labels": "none"}}
+    collection.listed(7, pod("a", 1, colour="red"), wrong)
+    task = asyncio.create_task(typed.run())
+    await typed.synced.wait()
+    task.cancel()
+    assert typed.objects == {("ns", "a"): {"colour": "red"}}
+    assert len(failures) == 1
+    assert "ns/b cannot be read" in str(failures[0])
+
+
+async def test_more_objects_than_are_kept_are_left_out_and_told(
+    collection: Collection, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector_module, "MAX_OBJECTS", 2)
+    collection.listed(7, pod("a", 1), pod("b", 2))
+    events = [event("ADDED", pod("c", 8)), event("MODIFIED", pod("a", 9, colour="red"))]
+    collection.watches.append([*events, asyncio.Event()])
+    async with running(copy):
+        await copy.until(lambda: copy.reflector.objects.get(("ns", "a")) == {"colour": "red"})
+    assert copy.names == {"a", "b"}
+    assert "more than 2 objects" in str(copy.failures[0])
+
+
+async def test_a_right_that_is_taken_away_and_given_back(collection: Collection, copy: Copy) -> None:
+    forbidden = {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "you may not"}
+    collection.listed(7, pod("a", 1))
+    collection.watches += [web.json_response(forbidden, status=403) for _ in range(3)]
+    async with running(copy):
+        await copy.until(lambda: copy.recoveries == 1)
+        assert copy.names == {"a"}
+    assert [error.code for error in copy.failures if isinstance(error, ApiError)] == [403, 403, 403]
+    assert copy.reflector.failures_in_a_row == 0
+    assert copy.reflector.lists == 1

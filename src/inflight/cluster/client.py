@@ -10,7 +10,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,6 +32,9 @@ REREAD_SECONDS = 60.0
 MAX_RETRIES = 3
 MAX_RETRY_AFTER_SECONDS = 5.0
 MAX_CONNECTIONS = 16
+MAX_WATCHES = 1_200
+"""Each watch holds a connection of its own for minutes: they have a pool of theirs, so that no request waits for one
+to end. Twice the namespaces that are followed at most, and some."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +45,8 @@ class Client:
     def __init__(self, config: ClusterConfig, user_agent: str = "inflight") -> None:
         self._config = config
         self._user_agent = user_agent
-        self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
+        self._watch_session: aiohttp.ClientSession | None = None
         self._material: tuple[bytes, bytes, bytes] | None = None
         self._read_at = float("-inf")
         self._token = ""
@@ -59,8 +62,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._close(self._session, self._watch_session)
 
     async def request(
         self,
@@ -77,9 +79,11 @@ class Client:
 
         429 with Retry-After is waited for, a few times and within the deadline: API priority and fairness says so.
         A kept connection that the server closed meanwhile is no failure for what is `repeatable` (by default GET).
+        401 is asked again once with what the token's file holds now: a token may end before the file's next reading.
         """
         repeatable = method == "GET" if repeatable is None else repeatable
         what = f"{method} {path}"
+        may_renew = True
         try:
             async with asyncio.timeout(timeout_seconds):
                 for attempt in range(MAX_RETRIES + 1):
@@ -90,6 +94,8 @@ class Client:
                             if response.status < 300:
                                 return content
                             wait = _retry_after(response) if may_repeat else None
+                            if response.status == 401 and may_repeat and may_renew and self._has_newer_token(response):
+                                may_renew, wait = False, 0.0
                             if wait is None:
                                 raise ApiError(what, status_of(response.status, content))
                     except (aiohttp.ServerDisconnectedError, ConnectionResetError):
@@ -122,10 +128,14 @@ class Client:
         what = f"GET {path}"
         try:
             async with asyncio.timeout(timeout_seconds):
-                async with self._send("GET", path, params, None, "application/json") as response:
-                    if response.status >= 300:
-                        raise ApiError(what, status_of(response.status, await _read(response, what)))
-                    yield _split_lines(response, what)
+                for may_renew in (True, False):
+                    async with self._send("GET", path, params, None, "application/json", watch=True) as response:
+                        if response.status == 401 and may_renew and self._has_newer_token(response):
+                            continue
+                        if response.status >= 300:
+                            raise ApiError(what, status_of(response.status, await _read(response, what)))
+                        yield _split_lines(response, what)
+                        return
         except TimeoutError as error:
             raise UnreachableError(f"{what}: the watch did not end within {timeout_seconds:g} s") from error
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
@@ -133,18 +143,26 @@ class Client:
 
     @asynccontextmanager
     async def _send(
-        self, method: str, path: str, params: Mapping[str, str] | None, body: Any, content_type: str
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        body: Any,
+        content_type: str,
+        *,
+        watch: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         await self._refresh()
-        assert self._session is not None
+        session = self._watch_session if watch else self._session
+        assert session is not None
         headers = {"Accept": "application/json"}
         if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+            headers["Authorization"] = self._authorization
         data = None
         if body is not None:
             headers["Content-Type"] = content_type
             data = msgspec.json.encode(body)
-        async with self._session.request(
+        async with session.request(
             method,
             self._config.server + path,
             params=params,
@@ -172,14 +190,33 @@ class Client:
             return
         self._token, self._read_at = token, time.monotonic()
         if context is not None:
-            old, self._material = self._session, material
-            self._session = self._open(context)
-            if old is not None:
-                await old.close()
+            old, self._material = (self._session, self._watch_session), material
+            self._session = self._open(context, MAX_CONNECTIONS)
+            self._watch_session = self._open(context, MAX_WATCHES)
+            await self._close(*old)
 
-    def _open(self, context: ssl.SSLContext) -> aiohttp.ClientSession:
+    @property
+    def _authorization(self) -> str:
+        return f"Bearer {self._token}"
+
+    def _has_newer_token(self, refused: aiohttp.ClientResponse) -> bool:
+        """Reads the token's file now; whether there is another token than the one that was refused."""
+        if self._config.token.file is None:
+            return False
+        try:
+            self._token = _token(self._config)
+        except ConfigError as error:
+            _log.error("event=credentials_not_read kept=the_old_ones why=%r", str(error))
+        return refused.request_info.headers.get("Authorization") != self._authorization
+
+    async def _close(self, *sessions: aiohttp.ClientSession | None) -> None:
+        for session in sessions:
+            if session is not None:
+                await session.close()
+
+    def _open(self, context: ssl.SSLContext, limit: int) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=MAX_CONNECTIONS),
+            connector=aiohttp.TCPConnector(ssl=context, limit=limit),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             headers={"User-Agent": self._user_agent},
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -11,7 +11,9 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from inflight.cluster.client import Client, decode_plain
+import msgspec
+
+from inflight.cluster.client import Client
 from inflight.cluster.errors import ApiError, ClusterError, UnreachableError
 
 PAGE_LIMIT = 500
@@ -26,8 +28,43 @@ MAX_OBJECTS = 100_000
 Key = tuple[str, str]
 """Namespace ("" where there is none) and name."""
 T = TypeVar("T")
+D = TypeVar("D", bound=msgspec.Struct)
 
 _log = logging.getLogger(__name__)
+
+
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    namespace: str | None = None
+    name: str = ""
+    resource_version: str = ""
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """What every object begins with."""
+
+    metadata: _Metadata
+
+
+class _ListMetadata(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str = ""
+    continue_: str | None = msgspec.field(name="continue", default=None)
+
+
+class _Page(msgspec.Struct, frozen=True):
+    metadata: _ListMetadata
+    items: list[msgspec.Raw] | None = None
+
+
+class _Event(msgspec.Struct, frozen=True):
+    type: str
+    object: msgspec.Raw
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    """The Status in an event of the type ERROR."""
+
+    code: int = 0
+    message: str = ""
 
 
 class _ExpiredError(Exception):
@@ -35,37 +72,49 @@ class _ExpiredError(Exception):
 
 
 class Reflector(Generic[T]):
-    """Of one path; `objects` is the copy. `decode` picks what is kept of an object."""
+    """Of one path; `objects` is the copy. `decode` picks what is kept of an object; what it gives None for is not kept.
+
+    `decode` gets the object as `item_type`, read from JSON (by default as plain values). An object that is not of this
+    type, or for which `decode` raises ValueError, stays as it was, and `failed` is told.
+    """
 
     def __init__(
         self,
         client: Client,
         path: str,
-        decode: Callable[[Mapping[str, Any]], T],
+        decode: Callable[[Any], T | None],
         changed: Callable[[Mapping[Key, T]], None] = lambda _: None,
         *,
+        item_type: type[Any] = dict,
         params: Mapping[str, str] | None = None,
         failed: Callable[[ClusterError], None] | None = None,
+        recovered: Callable[[], None] = lambda: None,
         backoff_seconds: tuple[float, float] = BACKOFF_SECONDS,
         random_source: random.Random | None = None,
     ) -> None:
         self._client = client
         self._path = path
         self._decode = decode
+        self._item = msgspec.json.Decoder(item_type)
         self._changed = changed
         self._params = dict(params or {})
         self._failed = failed or self._log_failure
+        self._recovered = recovered
         self._backoff_seconds = backoff_seconds
         self._random = random_source if random_source is not None else random.Random()
         self._version = ""
         self.objects: dict[Key, T] = {}
         self.synced = asyncio.Event()
         """Set once the first list is whole."""
+        self.failures_in_a_row = 0
+        """Lists and watches that were refused or broke since the last that was accepted."""
         self.lists = 0
         self.watches = 0
 
     async def run(self) -> None:
-        """Until cancelled. Failures are told to `failed` and waited out, longer each time, until something arrives."""
+        """Until cancelled. Failures are told to `failed` and waited out, longer each time, until something arrives;
+        `recovered` is told of the first list or watch that is accepted after them.
+        """
         wait = self._backoff_seconds[0]
         while True:
             try:
@@ -78,6 +127,7 @@ class Reflector(Generic[T]):
             except ClusterError as error:
                 if isinstance(error, ApiError) and error.code == 410:
                     self._version = ""
+                self.failures_in_a_row += 1
                 self._failed(error)
                 got_something = False
             if got_something:
@@ -88,22 +138,27 @@ class Reflector(Generic[T]):
     async def _list(self) -> None:
         found: dict[Key, T] = {}
         params = {**self._params, "limit": str(PAGE_LIMIT)}
+        what = f"GET {self._path}"
         while True:
-            page = await self._client.get(self._path, params)
-            what = f"GET {self._path}"
-            metadata = _mapping(_mapping(page, what).get("metadata"), what)
-            for item in page.get("items") or ():
-                found[_key(item, what)] = self._decode(item)
+            page = _read(await self._client.request("GET", self._path, params=params), _Page, what)
+            for item in page.items or ():
+                key, _ = _identity(item, what)
+                kept = self._kept(key, item)
+                if kept is not None:
+                    found[key] = kept
             if len(found) > MAX_OBJECTS:
                 raise UnreachableError(f"{what}: the list has more than {MAX_OBJECTS} objects")
-            if not metadata.get("continue"):
+            if not page.metadata.continue_:
                 break
-            params["continue"] = str(metadata["continue"])
+            params["continue"] = page.metadata.continue_
         self.lists += 1
-        self._version = str(metadata.get("resourceVersion") or "")
+        self._version = page.metadata.resource_version
+        is_news = not self.synced.is_set() or found != self.objects
         self.objects = found
         self.synced.set()
-        self._changed(self.objects)
+        self._accepted()
+        if is_news:
+            self._changed(self.objects)
 
     async def _watch(self) -> bool:
         """Until the server ends it; whether an event came, or it lasted: then the connection is a good one."""
@@ -119,52 +174,76 @@ class Reflector(Generic[T]):
         begun = asyncio.get_running_loop().time()
         got_something = False
         async with self._client.lines(self._path, params, seconds + GRACE_SECONDS) as lines:
+            self._accepted()
             async for line in lines:
                 self._take(line)
                 got_something = True
         return got_something or asyncio.get_running_loop().time() - begun > self._backoff_seconds[1]
 
+    def _accepted(self) -> None:
+        if self.failures_in_a_row:
+            self.failures_in_a_row = 0
+            self._recovered()
+
     def _take(self, line: bytes) -> None:
         what = f"the watch of {self._path}"
-        event = _mapping(decode_plain(line, what), what)
-        kind, plain = event.get("type"), _mapping(event.get("object"), what)
-        if kind == "ERROR":
-            if plain.get("code") == 410:
+        event = _read(line, _Event, what)
+        if event.type == "ERROR":
+            failure = _read(event.object, _Failure, what)
+            if failure.code == 410:
                 raise _ExpiredError
-            raise UnreachableError(f"{what} ended: {plain.get('message')}")
-        if kind == "BOOKMARK":
-            self._version = _version(plain, what)
+            raise UnreachableError(f"{what} ended: {failure.message}")
+        if event.type == "BOOKMARK":
+            self._version = _version(_read(event.object, _Head, what), what)
             return
-        key = _key(plain, what)
-        if kind == "DELETED":
+        if event.type not in {"ADDED", "MODIFIED", "DELETED"}:
+            raise UnreachableError(f"{what}: an event of the unknown type {event.type[:40]!r}")
+        key, version = _identity(event.object, what)
+        before = self.objects.get(key)
+        now = None if event.type == "DELETED" else self._kept(key, event.object)
+        self._version = _version(version, what)
+        if now is None:
             self.objects.pop(key, None)
-        elif kind in {"ADDED", "MODIFIED"}:
-            self.objects[key] = self._decode(plain)
+        elif now == before:
+            # Status updates and heartbeats: nothing of what is kept has changed.
+            return
+        elif before is None and len(self.objects) >= MAX_OBJECTS:
+            self._failed(
+                UnreachableError(f"{what}: there are more than {MAX_OBJECTS} objects; the others are left out")
+            )
+            return
         else:
-            raise UnreachableError(f"{what}: an event of the unknown type {kind!r}")
-        self._version = _version(plain, what)
-        self._changed(self.objects)
+            self.objects[key] = now
+        if now is not None or before is not None:
+            self._changed(self.objects)
+
+    def _kept(self, key: Key, item: msgspec.Raw) -> T | None:
+        try:
+            return self._decode(self._item.decode(item))
+        except (ValueError, RecursionError) as error:
+            where = f"{self._path}: the object {'/'.join(part for part in key if part)[:300]} cannot be read"
+            self._failed(UnreachableError(f"{where}, and stays as it was: {error}"))
+            return self.objects.get(key)
 
     def _log_failure(self, error: ClusterError) -> None:
         _log.warning("event=watch_failed path=%s why=%r", self._path, str(error))
 
 
-def _mapping(value: object, what: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise UnreachableError(f"{what}: the answer is not what an API server gives")
-    return value
+def _read(content: bytes | msgspec.Raw, wanted: type[D], what: str) -> D:
+    try:
+        return msgspec.json.decode(content, type=wanted)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise UnreachableError(f"{what}: the answer is not what an API server gives: {error}") from error
 
 
-def _key(plain: object, what: str) -> Key:
-    metadata = _mapping(_mapping(plain, what).get("metadata"), what)
-    namespace, name = metadata.get("namespace") or "", metadata.get("name")
-    if not isinstance(namespace, str) or not isinstance(name, str):
+def _identity(item: msgspec.Raw, what: str) -> tuple[Key, _Head]:
+    head = _read(item, _Head, what)
+    if not head.metadata.name:
         raise UnreachableError(f"{what}: an object without a name")
-    return namespace, name
+    return (head.metadata.namespace or "", head.metadata.name), head
 
 
-def _version(plain: Mapping[str, Any], what: str) -> str:
-    version = _mapping(plain.get("metadata"), what).get("resourceVersion")
-    if not isinstance(version, str) or not version:
+def _version(head: _Head, what: str) -> str:
+    if not head.metadata.resource_version:
         raise UnreachableError(f"{what}: an object without a resourceVersion")
-    return version
+    return head.metadata.resource_version
