@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-from inflight.serve.authority import Validity, certificate_pem, issue, key_pem, make_authority
+from inflight.serve.authority import Validity, certificate_pem, issue, make_authority, private_pem
 
 ALWAYS_NAMED = ("localhost", "127.0.0.1", "::1")
 LIFETIME_DAYS = 397
@@ -49,7 +49,7 @@ def make_certificate(bind_address: str, now: datetime.datetime) -> ServingCertif
     authority = make_authority(now, validity)
     leaf, key = issue(authority, tuple(dict.fromkeys((*ALWAYS_NAMED, bind_address))), now, validity)
     ca = certificate_pem(authority.certificate)
-    return ServingCertificate(certificate_pem(leaf) + ca, key_pem(key), ca)
+    return ServingCertificate(certificate_pem(leaf) + ca, private_pem(key), ca)
 
 
 def read_certificate(cert_file: Path, key_file: Path) -> ServingCertificate:
