@@ -184,6 +184,8 @@ def _find_signer(key_pem: bytes, authorities: Sequence[x509.Certificate]) -> Aut
         raise TypeError("its kind is neither an elliptic curve's nor RSA")
     for certificate in authorities:
         if is_authority(certificate) and certificate.public_key() == key.public_key():
+            if certificate.issuer == certificate.subject and not issued_by(certificate, certificate):
+                raise ValueError(f"the authority with this key in {AUTHORITIES} was not signed with it")
             return Authority(certificate, key)
     raise ValueError(f"{AUTHORITIES} has no authority with this key")
 
