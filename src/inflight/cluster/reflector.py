@@ -67,6 +67,10 @@ class _Failure(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class LeftOutError(ClusterError):
+    """An object of the collection is not kept as it is now; the collection itself is followed as before."""
+
+
 class _ExpiredError(Exception):
     """The version to resume from is not known any more."""
 
@@ -75,7 +79,7 @@ class Reflector(Generic[T]):
     """Of one path; `objects` is the copy. `decode` picks what is kept of an object; what it gives None for is not kept.
 
     `decode` gets the object as `item_type`, read from JSON (by default as plain values). An object that is not of this
-    type, or for which `decode` raises ValueError, stays as it was, and `failed` is told.
+    type, or for which `decode` raises ValueError, stays as it was, and `failed` is told (LeftOutError).
     """
 
     def __init__(
@@ -222,7 +226,7 @@ class Reflector(Generic[T]):
             return self._decode(self._item.decode(item))
         except (ValueError, RecursionError) as error:
             where = f"{self._path}: the object {'/'.join(part for part in key if part)[:300]} cannot be read"
-            self._failed(UnreachableError(f"{where}, and stays as it was: {error}"))
+            self._failed(LeftOutError(f"{where}, and stays as it was: {error}"))
             return self.objects.get(key)
 
     def _log_failure(self, error: ClusterError) -> None:

@@ -1,0 +1,148 @@
+"""The selectors of workloads, read from their `scale`: at once, and again about every minute.
+
+A scale cannot be watched. While it cannot be read, or its selector matches no pod, it is read sooner, waiting longer
+each time. What was read last stays: a break is no news about pods.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from inflight.cluster import ApiError, Client, ClusterError
+from inflight.discovery.grants import how_to_grant
+from inflight.discovery.problems import Problem, ProblemKind
+from inflight.discovery.resources import Resource, Resources, UnknownKindError
+from inflight.discovery.selections import KnownWorkload, names_of
+from inflight.discovery.workloads import WorkloadRef
+from inflight.objects import ObjectError, SelectorError, decode_scale, parse_selector
+from inflight.signals.foreign import printable
+
+READ_SECONDS = 60.0
+SHORTEST_SECONDS = 1.0
+JITTER = 0.2
+AT_ONCE = 8
+"""Reads at the same time: half of the connections of a client."""
+
+
+class ScaleReader:
+    """What the readers of all scales share."""
+
+    def __init__(
+        self,
+        client: Client,
+        now: Callable[[], float],
+        random_source: random.Random,
+        read_seconds: float = READ_SECONDS,
+        shortest_seconds: float = SHORTEST_SECONDS,
+    ) -> None:
+        self.client = client
+        self.resources = Resources(client, now)
+        self.random = random_source
+        self.read_seconds = read_seconds
+        self.shortest_seconds = shortest_seconds
+        self.turn = asyncio.Semaphore(AT_ONCE)
+
+
+class FollowedScale:
+    """One workload, read until cancelled. `changed` is called when what is known of it, or the problem, has changed."""
+
+    def __init__(self, reader: ScaleReader, workload: WorkloadRef, changed: Callable[[str], None]) -> None:
+        self.workload = workload
+        self.askers: tuple[str, ...] = ()
+        """Names of the HPAs, for sentences."""
+        self.known: KnownWorkload | None = None
+        self.resource: Resource | None = None
+        self.problem: Problem | None = None
+        self.was_read = False
+        """Whether an attempt has ended, with or without a selector."""
+        self.is_missing = False
+        """The API server says that it is not there."""
+        self.has_pods = True
+        self._reader = reader
+        self._changed = changed
+        self._soon = asyncio.Event()
+
+    def read_soon(self) -> None:
+        """Something has changed that this workload may have to do with."""
+        self._soon.set()
+
+    async def run(self) -> None:
+        wait = self._reader.shortest_seconds
+        while True:
+            self._soon.clear()
+            async with self._reader.turn:
+                await self._look()
+            usual = self._reader.read_seconds
+            if self.problem is None and self.has_pods:
+                wait = self._reader.shortest_seconds
+                await self._pause(usual)
+            else:
+                await self._pause(wait)
+                wait = min(2 * wait, usual)
+
+    async def _pause(self, seconds: float) -> None:
+        """Until it is time, or earlier when asked to; never less than the shortest pause."""
+        shortest = min(seconds, self._reader.shortest_seconds)
+        await asyncio.sleep(shortest)
+        rest = seconds * (1 + JITTER * (2 * self._reader.random.random() - 1)) - shortest
+        try:
+            async with asyncio.timeout(max(rest, 0.0)):
+                await self._soon.wait()
+        except TimeoutError:
+            pass
+
+    async def _look(self) -> None:
+        before = (self.known, self.problem, self.was_read)
+        resource = None
+        try:
+            self.resource = resource = await self._reader.resources.find(self.workload)
+            self.known = await self._read(resource)
+            self.problem, self.is_missing = None, False
+        except UnknownKindError as error:
+            self._fail("scale_missing", f"{error}; {self._wanted_by}")
+        except (ObjectError, SelectorError) as error:
+            self._fail("bad_selector", f"the scale of {self._name} cannot be used: {str(error)[:300]}")
+        except ApiError as error:
+            self._refused(error, resource)
+        except ClusterError as error:
+            self._fail("scale_unknown", f"the scale of {self._name} cannot be read: {error}")
+        self.was_read = True
+        if (self.known, self.problem, self.was_read) != before:
+            self._changed(self.workload.namespace)
+
+    async def _read(self, resource: Resource) -> KnownWorkload:
+        if not resource.has_scale:
+            raise UnknownKindError(f"{resource.name} have no scale, so the pods of {self._name} cannot be found")
+        path = resource.scale_path(self.workload)
+        scale = decode_scale(await self._reader.client.request("GET", path))
+        if not scale.status.selector:
+            problem = "its status names no selector, so the HPA cannot use it either"
+            raise SelectorError(problem, problem)
+        selector = parse_selector(scale.status.selector)
+        return KnownWorkload(selector, scale.metadata.uid, is_at_zero=scale.spec.replicas == 0)
+
+    def _refused(self, error: ApiError, resource: Resource | None) -> None:
+        """`resource` is None where the question was about kinds."""
+        if error.code == 404 and resource is not None:
+            self._reader.resources.forget(resource)
+            self._fail("scale_missing", f"{self._name} is not there; {self._wanted_by}")
+        elif error.code == 403 and resource is not None:
+            grant = how_to_grant("get", f"{resource.name}/scale", str(error))
+            self._fail("scale_forbidden", f"the scale of {self._name} may not be read: {error}; grant it: {grant}")
+        else:
+            self._fail("scale_unknown", f"the scale of {self._name} cannot be read: {error}")
+
+    def _fail(self, kind: ProblemKind, sentence: str) -> None:
+        workload = self.workload
+        self.is_missing = kind == "scale_missing"
+        object_ = printable(f"{workload.kind}/{workload.name}")
+        kept = "" if self.known is None else "; the selector that was read before stays in use"
+        self.problem = Problem(kind, workload.namespace, object_, printable(f"{sentence}{kept}"))
+
+    @property
+    def _name(self) -> str:
+        return f"{self.workload} in namespace {self.workload.namespace}"
+
+    @property
+    def _wanted_by(self) -> str:
+        return f"{names_of(self.askers)} names it"

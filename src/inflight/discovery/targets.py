@@ -1,0 +1,232 @@
+"""From what is known of a namespace to the pods to scrape. Pure: values in, values out, memory handed through."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from inflight.discovery.autoscalers import Autoscaler
+from inflight.discovery.ownership import foreign_owner_problem, overlap_problems
+from inflight.discovery.pages import Page, PageFinder, Refusal, host_of
+from inflight.discovery.pods import PodRecord
+from inflight.discovery.problems import Problem, ProblemKind
+from inflight.discovery.selections import KnownWorkload, Selection, matching, selections_of
+from inflight.discovery.workloads import WorkloadKey
+from inflight.objects import Selector
+from inflight.signals.foreign import printable
+from inflight.sources import Target
+
+MAX_PROBLEMS = 200
+"""Of one namespace."""
+
+PodId = tuple[str, str]
+"""Name and uid."""
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """What the next computation must know of the last one."""
+
+    in_force: frozenset[Selector] = frozenset()
+    """Selectors by which pods were chosen."""
+    settle: Mapping[PodId, bool] = {}
+    """For each pod that is scraped, whether it was there when its selection came into force."""
+
+
+class Resolution(msgspec.Struct, frozen=True):
+    """Of one namespace."""
+
+    targets: tuple[Target, ...] = ()
+    """Sorted by name."""
+    problems: tuple[Problem, ...] = ()
+    remembered: Remembered = Remembered()
+    without_pods: frozenset[WorkloadKey] = frozenset()
+    """Workloads whose selector matches no pod."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What is known of a namespace."""
+
+    namespace: str
+    autoscalers: Sequence[Autoscaler]
+    workloads: Mapping[WorkloadKey, KnownWorkload]
+    pods: Iterable[PodRecord] | None
+    """None until they are known."""
+
+
+def resolve(facts: Facts, finder: PageFinder, before: Remembered) -> Resolution:
+    """The pods to scrape in a namespace, and what stands in the way of others."""
+    namespace, workloads = facts.namespace, facts.workloads
+    problems = [_bad_selector(autoscaler, ask.problem) for autoscaler in facts.autoscalers for ask in autoscaler.asks]
+    found = [problem for problem in problems if problem is not None]
+    if facts.pods is None:
+        return Resolution(problems=tuple(found[:MAX_PROBLEMS]))
+    living = [pod for pod in facts.pods if not pod.has_ended]
+    matched = [(each, matching(each.selector, living)) for each in selections_of(facts.autoscalers, workloads)]
+    choices = _Choices(namespace, finder, before)
+    for wanted in _wanted(matched, before.in_force):
+        choices.choose(wanted)
+    found += choices.problems()
+    found += _too_many_labels(namespace, living)
+    found += _selects_nothing(namespace, matched, workloads)
+    found += _ownership(namespace, matched, workloads)
+    return Resolution(
+        tuple(choices.targets),
+        tuple(found[:MAX_PROBLEMS]),
+        Remembered(frozenset(selection.selector for selection, _ in matched), choices.settle),
+        frozenset(
+            selection.workload.key for selection, chosen in matched if selection.workload is not None and not chosen
+        ),
+    )
+
+
+class _Wanted(msgspec.Struct):
+    """A pod that some selection matches."""
+
+    pod: PodRecord
+    selection: Selection
+    """One of them; one of everything only where there is no other."""
+    was_in_force: bool
+    """Whether one of them was in force at the last computation."""
+
+
+class _Choices:
+    """What becomes of the pods that are wanted."""
+
+    def __init__(self, namespace: str, finder: PageFinder, before: Remembered) -> None:
+        self._namespace = namespace
+        self._finder = finder
+        self._before = before
+        self._refused: dict[tuple[ProblemKind, str], list[tuple[PodRecord, str]]] = {}
+        self._without_port: list[tuple[PodRecord, str, Selection]] = []
+        self.targets: list[Target] = []
+        self.settle: dict[PodId, bool] = {}
+
+    def choose(self, wanted: _Wanted) -> None:
+        pod = wanted.pod
+        if not pod.ip:
+            return
+        host = host_of(pod.ip)
+        if host is None:
+            shown = printable(pod.ip[:60])
+            self._refuse(pod, "bad_pod", f"is not scraped: its address {shown!r} is none that a pod can have")
+            return
+        pages = self._finder.find(pod.annotations, pod.ports)
+        if not isinstance(pages, Refusal):
+            self._take(wanted, host, pages)
+        elif pages.kind == "no_port" and wanted.selection.is_everything:
+            self._without_port.append((pod, pages.sentence, wanted.selection))
+        else:
+            self._refuse(pod, pages.kind, pages.sentence)
+
+    def problems(self) -> list[Problem]:
+        found = [self._refusal(kind, who, pods) for (kind, who), pods in sorted(self._refused.items())]
+        if self._without_port:
+            pod, sentence, selection = self._without_port[0]
+            count = len(self._without_port) - 1
+            more = f", and {count} more pods are left out like it" if count else ""
+            text = f"the pod {pod.name} {sentence}{more}; all pods are wanted by {selection}"
+            found.append(Problem("no_port", self._namespace, f"Namespace/{self._namespace}", text))
+        return found
+
+    def _take(self, wanted: _Wanted, host: str, pages: tuple[Page, ...]) -> None:
+        pod = wanted.pod
+        settle = self._before.settle.get((pod.name, pod.uid))
+        if settle is None:
+            settle = not wanted.was_in_force
+        self.settle[pod.name, pod.uid] = settle
+        url, *alternatives = [f"http://{host}:{port}{path}" for port, path in pages]
+        target = Target(
+            namespace=pod.namespace,
+            name=pod.name,
+            labels=pod.labels,
+            url=url,
+            alternatives=tuple(alternatives),
+            uid=pod.uid,
+            restarts=pod.restarts,
+            terminating=pod.terminating,
+            # Nothing waits for a pod that goes.
+            settle=settle and not pod.terminating,
+        )
+        self.targets.append(target)
+
+    def _refuse(self, pod: PodRecord, kind: ProblemKind, sentence: str) -> None:
+        self._refused.setdefault((kind, _manager(pod)), []).append((pod, sentence))
+
+    def _refusal(self, kind: ProblemKind, who: str, pods: list[tuple[PodRecord, str]]) -> Problem:
+        pod, sentence = pods[0]
+        more = f"; so it is with {len(pods) - 1} more of {who.replace('/', ' ')}" if len(pods) > 1 else ""
+        return Problem(kind, self._namespace, who, f"the pod {pod.name} {sentence}{more}")
+
+
+def _wanted(matched: Iterable[tuple[Selection, list[PodRecord]]], in_force: frozenset[Selector]) -> list[_Wanted]:
+    """Each pod once, by name."""
+    found: dict[str, _Wanted] = {}
+    for selection, pods in matched:
+        was_in_force = selection.selector in in_force
+        for pod in pods:
+            wanted = found.get(pod.name)
+            if wanted is None:
+                found[pod.name] = _Wanted(pod, selection, was_in_force)
+                continue
+            wanted.was_in_force |= was_in_force
+            if wanted.selection.is_everything:
+                wanted.selection = selection
+    return [found[name] for name in sorted(found)]
+
+
+def _manager(pod: PodRecord) -> str:
+    """Pods of one controller are told of together."""
+    return f"{pod.owner.kind}/{pod.owner.name}" if pod.owner is not None else f"Pod/{pod.name}"
+
+
+def _bad_selector(autoscaler: Autoscaler, problem: str) -> Problem | None:
+    if not problem:
+        return None
+    name = autoscaler.name
+    sentence = f"an External metric of HPA {name} cannot be followed: {problem}"
+    return Problem("bad_selector", autoscaler.namespace, f"HorizontalPodAutoscaler/{name}", sentence)
+
+
+def _too_many_labels(namespace: str, pods: Iterable[PodRecord]) -> list[Problem]:
+    return [
+        Problem(
+            "bad_pod",
+            namespace,
+            f"Pod/{pod.name}",
+            f"the pod {pod.name} has {pod.too_many_labels} labels, more than are read: it is not followed",
+        )
+        for pod in pods
+        if pod.too_many_labels
+    ][:MAX_PROBLEMS]
+
+
+def _selects_nothing(
+    namespace: str,
+    matched: Iterable[tuple[Selection, list[PodRecord]]],
+    workloads: Mapping[WorkloadKey, KnownWorkload],
+) -> list[Problem]:
+    problems = []
+    for selection, chosen in matched:
+        workload = selection.workload
+        if chosen or (workload is not None and workloads[workload.key].is_at_zero):
+            continue
+        if workload is not None:
+            what = f"{workload.kind}/{workload.name}"
+        else:
+            what = f"HorizontalPodAutoscaler/{selection.askers[0]}"
+        sentence = f"{selection} matches no pod; kubectl get pods -n {namespace} --show-labels shows what there is"
+        problems.append(Problem("selects_nothing", namespace, what, sentence))
+    return problems
+
+
+def _ownership(
+    namespace: str,
+    matched: Sequence[tuple[Selection, list[PodRecord]]],
+    workloads: Mapping[WorkloadKey, KnownWorkload],
+) -> list[Problem]:
+    of_workloads = [(each.workload, each, chosen) for each, chosen in matched if each.workload is not None]
+    problems = overlap_problems(namespace, ((workload, chosen) for workload, _, chosen in of_workloads), MAX_PROBLEMS)
+    for workload, selection, chosen in of_workloads:
+        problem = foreign_owner_problem(namespace, selection, chosen, workloads[workload.key].uid)
+        if problem is not None:
+            problems.append(problem)
+    return problems

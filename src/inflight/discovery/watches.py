@@ -1,0 +1,148 @@
+"""A collection of the cluster that is followed by a watch, with the sentence of what keeps it from being followed."""
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from inflight.cluster import ApiError, Client, ClusterError, Reflector
+from inflight.cluster.reflector import BACKOFF_SECONDS, Key, LeftOutError
+from inflight.discovery.grants import how_to_grant
+from inflight.discovery.problems import Problem, ProblemKind
+from inflight.signals.foreign import printable
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class Collection(msgspec.Struct, frozen=True):
+    """What is watched, in the words of paths and of people."""
+
+    namespace: str
+    """"" for the whole cluster."""
+    prefix: str
+    """Of the path: `/api/v1`."""
+    plural: str
+    resource: str
+    """As kubectl names it: `horizontalpodautoscalers.autoscaling`."""
+    words: str
+    """`the pods`."""
+    forbidden: ProblemKind
+    unknown: ProblemKind
+    params: Mapping[str, str] = {}
+
+    @property
+    def path(self) -> str:
+        return f"{self.prefix}/namespaces/{self.namespace}/{self.plural}" if self.namespace else self._of_all
+
+    @property
+    def _of_all(self) -> str:
+        return f"{self.prefix}/{self.plural}"
+
+    def __str__(self) -> str:
+        return f"{self.words} of namespace {self.namespace}" if self.namespace else f"{self.words} of all namespaces"
+
+
+def autoscalers_of(namespace: str) -> Collection:
+    return Collection(
+        namespace,
+        "/apis/autoscaling/v2",
+        "horizontalpodautoscalers",
+        "horizontalpodautoscalers.autoscaling",
+        "the HPAs",
+        "autoscalers_forbidden",
+        "autoscalers_unknown",
+    )
+
+
+def pods_of(namespace: str) -> Collection:
+    """Those that have not ended: the pods of finished Jobs never reach us."""
+    running = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
+    return Collection(namespace, "/api/v1", "pods", "pods", "the pods", "pods_forbidden", "pods_unknown", running)
+
+
+class FollowedCollection(Generic[T]):
+    """Watched until cancelled. `changed` is called when the objects, or the problem, have changed."""
+
+    def __init__(
+        self,
+        client: Client,
+        collection: Collection,
+        decode: Callable[[Any], T | None],
+        item_type: type[Any],
+        *,
+        changed: Callable[[], None],
+        random_source: random.Random,
+        backoff_seconds: tuple[float, float] = BACKOFF_SECONDS,
+    ) -> None:
+        self.collection = collection
+        self.problem: Problem | None = None
+        self._changed = changed
+        self._has_told_of_left_out = False
+        self._reflector: Reflector[T] = Reflector(
+            client,
+            collection.path,
+            decode,
+            lambda _: changed(),
+            item_type=item_type,
+            params=collection.params,
+            failed=self._fail,
+            recovered=self._recover,
+            backoff_seconds=backoff_seconds,
+            random_source=random_source,
+        )
+
+    @property
+    def objects(self) -> Mapping[Key, T]:
+        return self._reflector.objects
+
+    @property
+    def is_synced(self) -> bool:
+        return self._reflector.synced.is_set()
+
+    @property
+    def is_refused(self) -> bool:
+        return self.problem is not None and self.problem.kind == self.collection.forbidden
+
+    async def run(self) -> None:
+        await self._reflector.run()
+
+    def why_not_synced(self) -> str:
+        """A sentence; "" once it is."""
+        if self.is_synced:
+            return ""
+        return self.problem.sentence if self.problem is not None else f"{self.collection} have not been listed yet"
+
+    def _fail(self, error: ClusterError) -> None:
+        collection = self.collection
+        if isinstance(error, LeftOutError):
+            # Once: an object that cannot be read comes again with each of its changes.
+            if not self._has_told_of_left_out:
+                _log.warning("event=object_left_out namespace=%s why=%r", collection.namespace, printable(str(error)))
+            self._has_told_of_left_out = True
+            return
+        kept = "; what was known stays in use" if self.is_synced else ""
+        if isinstance(error, ApiError) and error.code == 403:
+            grant = how_to_grant("list,watch", collection.resource, str(error))
+            sentence = f"{collection} may not be watched: {error}{kept}; grant it: {grant}"
+            problem = self._problem(collection.forbidden, sentence)
+        elif self.is_synced and self._reflector.failures_in_a_row < 2 and not isinstance(error, ApiError):
+            # A watch that broke off is nothing to speak of until the next attempt fails too.
+            return
+        else:
+            problem = self._problem(collection.unknown, f"{collection} cannot be watched: {error}{kept}")
+        if problem != self.problem:
+            self.problem = problem
+            self._changed()
+
+    def _recover(self) -> None:
+        if self.problem is not None:
+            self.problem = None
+            self._changed()
+
+    def _problem(self, kind: ProblemKind, sentence: str) -> Problem:
+        name = self.collection.namespace or "all"
+        return Problem(kind, self.collection.namespace, f"Namespace/{name}", printable(sentence))
