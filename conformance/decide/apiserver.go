@@ -39,33 +39,20 @@ func admit(raw []byte) (*autoscalingv2.HorizontalPodAutoscaler, error) {
 	if asWritten.APIVersion != "autoscaling/v2" {
 		return nil, problem("hpa: %s is not autoscaling/v2", asWritten.APIVersion)
 	}
-	decoded, err := runtime.Decode(legacyscheme.Codecs.UniversalDecoder(autoscaling.SchemeGroupVersion), complete)
+	internal, err := decodeInternal(complete)
 	if err != nil {
 		return nil, problem("hpa: %v", err)
-	}
-	internal, ok := decoded.(*autoscaling.HorizontalPodAutoscaler)
-	if !ok {
-		return nil, problem("hpa: it is a %T", decoded)
 	}
 	if internal.Namespace == "" {
 		internal.Namespace = metav1.NamespaceDefault
 	}
-	ctx := genericapirequest.WithNamespace(context.Background(), internal.Namespace)
-	ctx = genericapirequest.WithRequestInfo(ctx, &genericapirequest.RequestInfo{
-		IsResourceRequest: true, Verb: "create", APIGroup: "autoscaling", APIVersion: "v2",
-		Resource: "horizontalpodautoscalers", Namespace: internal.Namespace,
-	})
+	ctx := requestContext(internal.Namespace, "create")
 	rest.FillObjectMetaSystemFields(internal)
 	if err := rest.BeforeCreate(strategy.Strategy, ctx, internal); err != nil {
 		return nil, err
 	}
-	encoder := legacyscheme.Codecs.LegacyCodec(autoscalingv2.SchemeGroupVersion)
-	stored, err := runtime.Encode(encoder, internal)
+	hpa, err := store(internal)
 	if err != nil {
-		return nil, err
-	}
-	var hpa autoscalingv2.HorizontalPodAutoscaler
-	if err := readStrictly(stored, &hpa); err != nil {
 		return nil, err
 	}
 	status, err := json.Marshal(asWritten.Status)
@@ -73,7 +60,83 @@ func admit(raw []byte) (*autoscalingv2.HorizontalPodAutoscaler, error) {
 		return nil, err
 	}
 	hpa.Status = autoscalingv2.HorizontalPodAutoscalerStatus{}
-	return &hpa, readStrictly(status, &hpa.Status)
+	return hpa, readStrictly(status, &hpa.Status)
+}
+
+// store is the way through etcd and back.
+func store(internal *autoscaling.HorizontalPodAutoscaler) (*autoscalingv2.HorizontalPodAutoscaler, error) {
+	stored, err := runtime.Encode(legacyscheme.Codecs.LegacyCodec(autoscalingv2.SchemeGroupVersion), internal)
+	if err != nil {
+		return nil, err
+	}
+	var hpa autoscalingv2.HorizontalPodAutoscaler
+	return &hpa, readStrictly(stored, &hpa)
+}
+
+// edit makes of a stored HPA and another spec what the API server stores after the update; its status stays.
+func edit(old *autoscalingv2.HorizontalPodAutoscaler, raw []byte) (*autoscalingv2.HorizontalPodAutoscaler, error) {
+	var written struct {
+		Spec json.RawMessage `json:"spec"`
+	}
+	if err := readStrictly(raw, &written); err != nil {
+		return nil, problem("hpa: %v", err)
+	}
+	if len(written.Spec) == 0 || string(written.Spec) == "null" {
+		return nil, problem("hpa: it has no spec")
+	}
+	before, err := json.Marshal(old)
+	if err != nil {
+		return nil, err
+	}
+	var fields map[string]json.RawMessage
+	if err := readStrictly(before, &fields); err != nil {
+		return nil, err
+	}
+	internalOld, err := decodeInternal(before)
+	if err != nil {
+		return nil, err
+	}
+	fields["spec"] = written.Spec
+	after, err := json.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	internal, err := decodeInternal(after)
+	if err != nil {
+		return nil, problem("hpa: %v", err)
+	}
+	ctx := requestContext(internal.Namespace, "update")
+	internal.ResourceVersion, internalOld.ResourceVersion = "1", "1"
+	if err := rest.BeforeUpdate(strategy.Strategy, ctx, internal, internalOld); err != nil {
+		return nil, err
+	}
+	internal.ResourceVersion = ""
+	hpa, err := store(internal)
+	if err != nil {
+		return nil, err
+	}
+	hpa.Status = *old.Status.DeepCopy()
+	return hpa, nil
+}
+
+func decodeInternal(data []byte) (*autoscaling.HorizontalPodAutoscaler, error) {
+	decoded, err := runtime.Decode(legacyscheme.Codecs.UniversalDecoder(autoscaling.SchemeGroupVersion), data)
+	if err != nil {
+		return nil, err
+	}
+	internal, ok := decoded.(*autoscaling.HorizontalPodAutoscaler)
+	if !ok {
+		return nil, problem("it is a %T", decoded)
+	}
+	return internal, nil
+}
+
+func requestContext(namespace, verb string) context.Context {
+	ctx := genericapirequest.WithNamespace(context.Background(), namespace)
+	return genericapirequest.WithRequestInfo(ctx, &genericapirequest.RequestInfo{
+		IsResourceRequest: true, Verb: verb, APIGroup: "autoscaling", APIVersion: "v2",
+		Resource: "horizontalpodautoscalers", Namespace: namespace,
+	})
 }
 
 func setIfAbsent(fields map[string]json.RawMessage, name, value string) {

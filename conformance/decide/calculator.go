@@ -39,7 +39,7 @@ func calculate(t *testing.T, c *caseLine) (result *calculated, err error) {
 	if err != nil {
 		return nil, problem("selector: %v", err)
 	}
-	world := newCluster()
+	world := newCluster(&autoscalingv2.HorizontalPodAutoscaler{})
 	if err := world.setPods(c.Pods, calculatorNamespace); err != nil {
 		return nil, err
 	}

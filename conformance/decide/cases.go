@@ -60,14 +60,41 @@ type step struct {
 	Scale   *struct {
 		Replicas *int32 `json:"replicas"`
 	} `json:"scale"`
-	StatusReplicas *int32 `json:"statusReplicas"`
-	ScaleErrors    struct {
-		Get    *string `json:"get"`
-		Update *string `json:"update"`
-	} `json:"scaleErrors"`
+	StatusReplicas *int32          `json:"statusReplicas"`
+	ScaleErrors    scaleErrors     `json:"scaleErrors"`
+	StatusError    *string         `json:"statusError"`
+	Restart        bool            `json:"restart"`
+	LateSeconds    float64         `json:"lateSeconds"`
+	HPA            json.RawMessage `json:"hpa"`
+	EditedAfter    *float64        `json:"editedAfterSeconds"`
+	OtherHPAs      []otherHPA      `json:"otherHpas"`
 
 	answers map[string]metricAnswer
 }
+
+// scaleErrors is what reading and writing the target's scale answer. With conflicts the first so many writes of the sync
+// fail with a conflict, whose whole text is that of update, because another writer has set replicas.
+type scaleErrors struct {
+	Get       *string `json:"get"`
+	Update    *string `json:"update"`
+	Conflicts int32   `json:"conflicts"`
+	Replicas  *int32  `json:"replicas"`
+}
+
+func (e *scaleErrors) conflictText() string {
+	if e.Update == nil {
+		return "the object has been modified"
+	}
+	return *e.Update
+}
+
+// otherHPA is another autoscaler of the namespace that the controller knows at this sync, by what it selects.
+type otherHPA struct {
+	Name     string  `json:"name"`
+	Selector *string `json:"selector"`
+}
+
+func (s *step) edits() bool { return len(s.HPA) > 0 && string(s.HPA) != "null" }
 
 // metricAnswer is what the metrics source says to one key.
 type metricAnswer struct {

@@ -9,7 +9,9 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -32,20 +34,74 @@ type cluster struct {
 
 	handler cache.ResourceEventHandler
 
+	namespace, name string // of the HPA of the story
+
 	replicas       int32
 	statusReplicas *int32
 	selector       string
 
-	syncs   int
-	updated bool
-	events  []string
-	crash   string
+	late      time.Duration // what reading the scale takes, once a step
+	syncs     int
+	conflicts int32
+	updated   bool
+	events    []string
+	crash     string
 }
 
-func newCluster() *cluster {
+func newCluster(hpa *autoscalingv2.HorizontalPodAutoscaler) *cluster {
 	index := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
 	return &cluster{
-		hpas: cache.NewIndexer(cache.MetaNamespaceKeyFunc, index),
+		hpas:      cache.NewIndexer(cache.MetaNamespaceKeyFunc, index),
+		namespace: hpa.Namespace, name: hpa.Name,
+	}
+}
+
+// hpa is the HPA of the story as it is stored. Readers must not change it.
+func (c *cluster) hpa() *autoscalingv2.HorizontalPodAutoscaler {
+	found, exists, err := c.hpas.GetByKey(c.namespace + "/" + c.name)
+	if err != nil || !exists {
+		panic(fmt.Sprintf("the HPA of the story is gone: %v", err))
+	}
+	return found.(*autoscalingv2.HorizontalPodAutoscaler)
+}
+
+// otherKind is the kind of what other HPAs scale.
+const otherKind = "TargetOfAnother"
+
+// anotherHPA selects pods and does nothing else: its one metric has no answer.
+func anotherHPA(name, namespace string) *autoscalingv2.HorizontalPodAutoscaler {
+	one := resource.MustParse("1")
+	return &autoscalingv2.HorizontalPodAutoscaler{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Generation: 1},
+		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
+			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{Kind: otherKind, Name: name, APIVersion: "example.com/v1"},
+			MaxReplicas:    1,
+			Metrics: []autoscalingv2.MetricSpec{{
+				Type: autoscalingv2.ExternalMetricSourceType,
+				External: &autoscalingv2.ExternalMetricSource{
+					Metric: autoscalingv2.MetricIdentifier{Name: "of-another-hpa"},
+					Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: &one},
+				},
+			}},
+		},
+	}
+}
+
+// scaleOfAnother selects what the step says; an HPA that the step does not name selects nothing.
+func (c *cluster) scaleOfAnother(name string) *autoscalingv1.Scale {
+	selector := "no-pod-has,!no-pod-has"
+	for _, other := range c.now.OtherHPAs {
+		if other.Name == name {
+			selector = c.selector
+			if other.Selector != nil {
+				selector = *other.Selector
+			}
+		}
+	}
+	return &autoscalingv1.Scale{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       autoscalingv1.ScaleSpec{Replicas: 1},
+		Status:     autoscalingv1.ScaleStatus{Replicas: 1, Selector: selector},
 	}
 }
 
@@ -150,6 +206,9 @@ func (c hpaClient) HorizontalPodAutoscalers(string) autoscalingclient.Horizontal
 }
 
 func (c hpaClient) UpdateStatus(_ context.Context, hpa *autoscalingv2.HorizontalPodAutoscaler, _ metav1.UpdateOptions) (*autoscalingv2.HorizontalPodAutoscaler, error) {
+	if c.now.StatusError != nil && hpa.Name == c.name {
+		return nil, errors.New(*c.now.StatusError)
+	}
 	old, exists, err := c.hpas.Get(hpa)
 	if err != nil || !exists {
 		return nil, fmt.Errorf("the HPA is not there: %v", err)
@@ -172,10 +231,17 @@ type scales struct {
 
 func (s scales) Scales(string) scaleclient.ScaleInterface { return s }
 
-func (s scales) Get(_ context.Context, _ schema.GroupResource, name string, _ metav1.GetOptions) (*autoscalingv1.Scale, error) {
+func (s scales) Get(_ context.Context, kind schema.GroupResource, name string, _ metav1.GetOptions) (*autoscalingv1.Scale, error) {
+	if kind.Resource == otherKind {
+		return s.scaleOfAnother(name), nil
+	}
 	if !s.updated {
 		// A failed update is followed by another look at the scale within the same sync.
 		s.syncs++
+		if late := s.late; late > 0 {
+			s.late = 0
+			time.Sleep(late)
+		}
 	}
 	if s.now.ScaleErrors.Get != nil {
 		return nil, errors.New(*s.now.ScaleErrors.Get)
@@ -193,8 +259,19 @@ func (s scales) Get(_ context.Context, _ schema.GroupResource, name string, _ me
 
 func (s scales) Update(_ context.Context, _ schema.GroupResource, scale *autoscalingv1.Scale, _ metav1.UpdateOptions) (*autoscalingv1.Scale, error) {
 	s.updated = true
-	if s.now.ScaleErrors.Update != nil {
-		return nil, errors.New(*s.now.ScaleErrors.Update)
+	failures := &s.now.ScaleErrors
+	if failures.Conflicts > s.conflicts {
+		s.conflicts++
+		if failures.Replicas != nil {
+			// Another writer was quicker.
+			s.replicas = *failures.Replicas
+		}
+		return nil, &apierrors.StatusError{ErrStatus: metav1.Status{
+			Status: metav1.StatusFailure, Code: 409, Reason: metav1.StatusReasonConflict, Message: failures.conflictText(),
+		}}
+	}
+	if failures.Conflicts == 0 && failures.Update != nil {
+		return nil, errors.New(*failures.Update)
 	}
 	s.replicas = scale.Spec.Replicas
 	return scale, nil

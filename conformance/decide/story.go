@@ -3,12 +3,16 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"k8s.io/apimachinery/pkg/labels"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/controller/podautoscaler"
@@ -22,6 +26,9 @@ type syncEntry struct {
 	CurrentMetrics  []autoscalingv2.MetricStatus                     `json:"currentMetrics"`
 	Events          []string                                         `json:"events"`
 }
+
+// margin is what has to lie between an edit and the syncs before and after it, and between the syncs of two HPAs.
+const margin = 10 * time.Millisecond
 
 // playStory runs the controller over the steps in virtual time. All input is read before the bubble begins.
 func playStory(t *testing.T, c *caseLine) (entries []syncEntry, err error) {
@@ -40,6 +47,9 @@ func playStory(t *testing.T, c *caseLine) (entries []syncEntry, err error) {
 	if period <= 0 {
 		return nil, problem("controller.syncPeriodSeconds must be above 0")
 	}
+	if err := c.checkPlot(hpa.Name, start, period); err != nil {
+		return nil, err
+	}
 	synctest.Test(t, func(*testing.T) {
 		defer func() {
 			if thrown := recover(); thrown != nil {
@@ -51,98 +61,270 @@ func playStory(t *testing.T, c *caseLine) (entries []syncEntry, err error) {
 	return entries, err
 }
 
+// checkPlot refuses steps whose order in time would not be certain.
+func (c *caseLine) checkPlot(name string, start time.Time, period time.Duration) error {
+	others := c.othersNamed()
+	for i := range c.Steps {
+		s := &c.Steps[i]
+		if !(s.LateSeconds >= 0 && s.LateSeconds <= math.MaxInt64/1e9) {
+			return problem("steps[%d].lateSeconds: %v is no wait", i, s.LateSeconds)
+		}
+		if s.ScaleErrors.Conflicts < 0 {
+			return problem("steps[%d].scaleErrors.conflicts is negative", i)
+		}
+		if i == 0 && s.edits() {
+			return problem("steps[0].hpa: nobody has seen the HPA yet")
+		}
+		if len(others) > 0 && (s.LateSeconds > 0 || s.Restart || s.edits()) {
+			return problem("steps[%d]: with otherHpas no sync is late, nothing is edited and nothing restarts", i)
+		}
+		seen := map[string]bool{}
+		for _, other := range s.OtherHPAs {
+			if other.Name == "" || other.Name == name || strings.Contains(other.Name, "/") || seen[other.Name] {
+				return problem("steps[%d].otherHpas: %q is no name of another HPA", i, other.Name)
+			}
+			seen[other.Name] = true
+			if other.Selector == nil {
+				continue
+			}
+			if _, err := labels.Parse(*other.Selector); err != nil || *other.Selector == "" {
+				return problem("steps[%d].otherHpas: %s: %q is no selector", i, other.Name, *other.Selector)
+			}
+		}
+	}
+	if len(others) > 0 && (period < 4*margin || start.Add(-period).Before(year2000)) {
+		return problem("with otherHpas the story starts a sync period after 2000 or later, and the period is 40 ms or more")
+	}
+	return nil
+}
+
+// othersNamed are the names of all other HPAs of the story, sorted.
+func (c *caseLine) othersNamed() []string {
+	var names []string
+	for i := range c.Steps {
+		for _, other := range c.Steps[i].OtherHPAs {
+			names = append(names, other.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// player is a story as it goes on.
+type player struct {
+	*cluster
+	story  *caseLine
+	period time.Duration
+	// moment is how long after a sync it is looked at: two timers due at the same instant have no order.
+	moment time.Duration
+	// due is when the next sync comes by itself, last when the last one was.
+	due, last time.Time
+	// stop ends the controller; nothing of it is left afterwards.
+	stop func()
+}
+
 func play(c *caseLine, hpa *autoscalingv2.HorizontalPodAutoscaler, start time.Time, period time.Duration) ([]syncEntry, error) {
-	time.Sleep(time.Until(start))
-	world := newCluster()
+	world := newCluster(hpa)
 	world.replicas, world.selector = *c.Scale.Replicas, c.Scale.Selector
 	if err := world.hpas.Add(hpa); err != nil {
 		return nil, err
 	}
-	// The first state is true before the controller runs: from 1.37 on its first sync is immediate.
-	if err := world.enter(&c.Steps[0], hpa.Namespace); err != nil {
-		return nil, problem("steps[0]: %v", err)
-	}
+	p := &player{cluster: world, story: c, period: period, moment: min(time.Millisecond, period/2), due: start}
+	defer func() {
+		if p.stop != nil {
+			p.stop()
+		}
+	}()
 	utilruntime.PanicHandlers = []func(context.Context, any){
 		func(_ context.Context, thrown any) { world.crash = fmt.Sprint(thrown) },
 	}
-	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), logr.New(eventLog{world})))
+	// The first state is true before the controller runs: from 1.37 on its first sync is immediate.
+	if err := p.enter(&c.Steps[0]); err != nil {
+		return nil, problem("steps[0]: %v", err)
+	}
+	if others := c.othersNamed(); len(others) > 0 {
+		// Half a period before this HPA the others are synced, so that the controller knows what they select.
+		time.Sleep(time.Until(start.Add(-period / 2)))
+		var objects []*autoscalingv2.HorizontalPodAutoscaler
+		for _, name := range others {
+			other := anotherHPA(name, hpa.Namespace)
+			if err := world.hpas.Add(other); err != nil {
+				return nil, err
+			}
+			objects = append(objects, other)
+		}
+		p.startController(objects...)
+		time.Sleep(time.Until(start))
+		world.handler.OnAdd(hpa, true)
+	} else {
+		time.Sleep(time.Until(start))
+		p.startController(hpa)
+	}
+	if firstSyncWaits {
+		p.due = p.due.Add(period)
+	}
+	return p.watch()
+}
+
+// startController makes a controller with an empty memory that sees these HPAs first.
+func (p *player) startController(first ...*autoscalingv2.HorizontalPodAutoscaler) {
+	flags := p.story.Controller
+	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), logr.New(eventLog{p.cluster})))
 	controller := podautoscaler.NewHorizontalController(
-		ctx, eventSink{}, scales{cluster: world}, hpaClient{cluster: world}, anyMapper{}, metricsSource{world},
-		hpaInformer{cluster: world}, podInformer{cluster: world},
-		period,
-		seconds(c.Controller.DownscaleWindow, 300),
-		c.Controller.tolerance(),
-		seconds(c.Controller.CPUInitialization, 300),
-		seconds(c.Controller.InitialReadinessDelay, 30),
+		ctx, eventSink{}, scales{cluster: p.cluster}, hpaClient{cluster: p.cluster}, anyMapper{}, metricsSource{p.cluster},
+		hpaInformer{cluster: p.cluster}, podInformer{cluster: p.cluster},
+		p.period,
+		seconds(flags.DownscaleWindow, 300),
+		flags.tolerance(),
+		seconds(flags.CPUInitialization, 300),
+		seconds(flags.InitialReadinessDelay, 30),
 	)
-	world.handler.OnAdd(hpa, true)
+	for _, hpa := range first {
+		p.handler.OnAdd(hpa, true)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		controller.Run(ctx, 1)
 	}()
-	defer func() {
-		// Nothing of this bubble may be left when it ends.
+	p.stop = func() {
 		cancel()
 		<-done
 		synctest.Wait()
-	}()
-	return world.watch(c, hpa.Namespace, start, period)
+	}
 }
 
-// watch looks a moment after each sync: two timers due at the same instant have no order.
-func (c *cluster) watch(story *caseLine, namespace string, start time.Time, period time.Duration) ([]syncEntry, error) {
-	moment := min(time.Millisecond, period/2)
-	first := start
-	if firstSyncWaits {
-		first = start.Add(period)
-	}
-	if last := first.Add(time.Duration(len(story.Steps)-1) * period); last.Before(first) || last.After(year2262) {
-		return nil, problem("the story goes on after %s", year2262)
-	}
-	entries := make([]syncEntry, 0, len(story.Steps))
-	for i := range story.Steps {
+func (p *player) watch() ([]syncEntry, error) {
+	entries := make([]syncEntry, 0, len(p.story.Steps))
+	for i := range p.story.Steps {
+		s := &p.story.Steps[i]
 		if i > 0 {
-			if err := c.enter(&story.Steps[i], namespace); err != nil {
+			if err := p.enter(s); err != nil {
 				return nil, problem("steps[%d]: %v", i, err)
 			}
 		}
-		time.Sleep(time.Until(first.Add(time.Duration(i)*period + moment)))
+		at, err := p.next(s, i)
+		if err == nil && at.After(year2262) {
+			err = problem("the story goes on after %s", year2262)
+		}
+		if err != nil {
+			return nil, problem("steps[%d]: %v", i, err)
+		}
+		time.Sleep(time.Until(at.Add(p.moment)))
 		synctest.Wait()
-		if c.crash != "" {
-			return nil, problem("steps[%d]: panic: %s", i, c.crash)
+		if p.crash != "" {
+			return nil, problem("steps[%d]: panic: %s", i, p.crash)
 		}
-		if c.syncs != 1 {
-			return nil, problem("steps[%d]: the judge saw %d syncs", i, c.syncs)
+		if p.syncs != 1 {
+			return nil, problem("steps[%d]: the judge saw %d syncs", i, p.syncs)
 		}
-		entries = append(entries, c.entry(namespace))
+		p.last = at
+		entries = append(entries, p.entry())
 	}
 	return entries, nil
 }
 
+// next lets happen what comes before the sync of a step, and says when that sync is.
+func (p *player) next(s *step, index int) (time.Time, error) {
+	atOnce := false
+	if s.Restart && index > 0 {
+		if err := p.restart(s); err != nil {
+			return p.due, err
+		}
+	} else if s.edits() {
+		var err error
+		if atOnce, err = p.edit(s); err != nil {
+			return p.due, err
+		}
+	}
+	if atOnce {
+		// The sync that was due before the edit still comes.
+		if s.LateSeconds > 0 {
+			return p.due, problem("lateSeconds: a sync that an edit brings about is not late")
+		}
+		return time.Now(), nil
+	}
+	at := p.due.Add(seconds(&s.LateSeconds, 0))
+	p.due = at.Add(p.period)
+	return at, nil
+}
+
+// restart is another process, which starts when the next sync would have been due.
+func (p *player) restart(s *step) error {
+	p.stop()
+	p.stop = nil
+	if s.edits() {
+		if _, err := p.replaceHPA(s.HPA); err != nil {
+			return err
+		}
+	}
+	if p.due.After(year2262) {
+		return problem("the story goes on after %s", year2262)
+	}
+	time.Sleep(time.Until(p.due))
+	p.startController(p.hpa())
+	if firstSyncWaits {
+		p.due = p.due.Add(p.period)
+	}
+	return nil
+}
+
+// edit changes the HPA between two syncs and says whether the controller syncs at once.
+func (p *player) edit(s *step) (bool, error) {
+	after := p.due.Sub(p.last) / 2
+	if s.EditedAfter != nil {
+		if !(math.Abs(*s.EditedAfter) < math.MaxInt64/1e9) {
+			return false, problem("editedAfterSeconds: %v is no wait", *s.EditedAfter)
+		}
+		after = seconds(s.EditedAfter, 0)
+	}
+	at := p.last.Add(after)
+	if after < margin || p.due.Sub(at) < margin {
+		return false, problem("editedAfterSeconds: the edit has to come 10 ms or more after the last sync and before the next")
+	}
+	if p.due.After(year2262) {
+		return false, problem("the story goes on after %s", year2262)
+	}
+	time.Sleep(time.Until(at))
+	old := p.hpa()
+	edited, err := p.replaceHPA(s.HPA)
+	if err != nil {
+		return false, err
+	}
+	p.handler.OnUpdate(old, edited)
+	return syncsAtOnce(old, edited), nil
+}
+
+func (p *player) replaceHPA(raw []byte) (*autoscalingv2.HorizontalPodAutoscaler, error) {
+	edited, err := edit(p.hpa(), raw)
+	if err != nil {
+		return nil, err
+	}
+	return edited, p.hpas.Update(edited)
+}
+
 // enter makes the state of a step true.
-func (c *cluster) enter(s *step, namespace string) error {
+func (c *cluster) enter(s *step) error {
 	c.now = s
-	c.syncs, c.updated, c.events = 0, false, nil
+	c.syncs, c.conflicts, c.updated, c.events = 0, 0, false, nil
+	c.late = seconds(&s.LateSeconds, 0)
 	c.statusReplicas = s.StatusReplicas
 	if s.Scale != nil && s.Scale.Replicas != nil {
 		c.replicas = *s.Scale.Replicas
 	}
-	return c.setPods(s.Pods, namespace)
+	return c.setPods(s.Pods, c.namespace)
 }
 
-func (c *cluster) entry(namespace string) syncEntry {
-	entry := syncEntry{Replicas: c.replicas, Events: c.events}
-	for _, item := range c.hpas.List() {
-		status := item.(*autoscalingv2.HorizontalPodAutoscaler).Status.DeepCopy()
-		entry.DesiredReplicas = status.DesiredReplicas
-		entry.Conditions = status.Conditions
-		entry.CurrentMetrics = status.CurrentMetrics
+func (c *cluster) entry() syncEntry {
+	status := c.hpa().Status.DeepCopy()
+	return syncEntry{
+		Replicas: c.replicas, DesiredReplicas: status.DesiredReplicas,
+		Conditions: status.Conditions, CurrentMetrics: status.CurrentMetrics,
+		Events: c.events,
 	}
-	return entry
 }
 
-// eventLog picks the events out of the controller's structured log.
+// eventLog picks the events of this HPA out of the controller's structured log.
 type eventLog struct{ *cluster }
 
 func (eventLog) Init(logr.RuntimeInfo)                  {}
@@ -161,5 +343,7 @@ func (l eventLog) Info(_ int, text string, pairs ...any) {
 			said[name] = fmt.Sprint(pairs[i+1])
 		}
 	}
-	l.events = append(l.events, said["type"]+" "+said["reason"]+": "+said["message"])
+	if said["object"] == l.namespace+"/"+l.name {
+		l.events = append(l.events, said["type"]+" "+said["reason"]+": "+said["message"])
+	}
 }

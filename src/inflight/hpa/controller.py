@@ -5,6 +5,7 @@ What changed between releases was read from the sources of 1.32.9, 1.33.5, 1.34.
 controller itself, case for case.
 """
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal
@@ -72,8 +73,12 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 def to_nanoseconds(seconds: float) -> int:
-    """Seconds with a fraction as integer nanoseconds."""
-    return round(seconds * 1_000_000_000)
+    """Seconds with a fraction as integer nanoseconds; a half goes away from zero."""
+    nanoseconds = seconds * 1_000_000_000
+    whole = math.trunc(nanoseconds)
+    if abs(nanoseconds - whole) < 0.5:
+        return whole
+    return whole + (1 if nanoseconds > 0 else -1)
 
 
 def rules_of(controller: Controller) -> Rules:

@@ -307,23 +307,37 @@ class _Sync:
     def _give_up(self) -> Decision:
         """Nothing may be computed: nothing is scaled or remembered, the desired count of the status stays."""
         assert self.combination is not None
-        self.events.append(f"Warning FailedComputeMetricsReplicas: {self.combination.error}")
-        return self._end(Reason.COMPUTED, self.combination.verdict, self.status.desired_replicas)
+        last_words = f"Warning FailedComputeMetricsReplicas: {self.combination.error}"
+        return self._end(Reason.COMPUTED, self.combination.verdict, self.status.desired_replicas, last_words=last_words)
 
     def _end(
-        self, branch: Reason, outcome: Reason, desired: int, wanted: int | None = None, reason: str = ""
+        self,
+        branch: Reason,
+        outcome: Reason,
+        desired: int,
+        *,
+        wanted: int | None = None,
+        reason: str = "",
+        last_words: str = "",
     ) -> Decision:
+        """Writes the status; `last_words` is the event that comes after that."""
         rescaled = outcome is Reason.RESCALED
         metrics = tuple(each.status for each in self.outcomes)
         if outcome is Reason.FAILED_GET_SCALE:
             status = self.status.conditions_only()
         else:
             status = self.status.complete(self.current, desired, metrics, rescaled, self._generation())
+        write_error = self.observation.status_update_error
+        if write_error is not None and self.status.differs(status):
+            self.events.append(f"Warning FailedUpdateStatus: {write_error}")
+            status = self.status.before
+        if last_words:
+            self.events.append(last_words)
         memory = Memory(
             recommendations=self.recommendations, scale_ups=self.scale_ups, scale_downs=self.scale_downs, status=status
         )
         return Decision(
-            desired_replicas=desired,
+            desired_replicas=status.desired_replicas,
             replicas=desired if rescaled else self.current,
             rescaled=rescaled,
             reason=reason,

@@ -47,7 +47,7 @@ class FailedAnswer(msgspec.Struct, frozen=True, tag="failed"):
 MetricAnswer = PodsAnswer | ObjectAnswer | ExternalAnswer | FailedAnswer
 
 
-class Observation(msgspec.Struct, frozen=True):
+class Observation(msgspec.Struct, frozen=True, omit_defaults=True):
     """One look at the cluster."""
 
     replicas: int
@@ -62,6 +62,9 @@ class Observation(msgspec.Struct, frozen=True):
     """One for each entry of spec.metrics, in its order."""
     scale_get_error: str | None = None
     scale_update_error: str | None = None
-    """What the write of a new count answers, if the decision makes one."""
+    """What the write of a new count answers, if the decision makes one. A conflict counts only where client-go's
+    five tries all met one."""
+    status_update_error: str | None = None
+    """What the write of the HPA's status answers, if there is anything to write."""
     selecting_hpas: tuple[str, ...] = ()
     """`namespace/name` of the HPAs that select the same pods, this one included; more than one stops them all."""

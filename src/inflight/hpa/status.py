@@ -17,13 +17,18 @@ class StatusDraft:
     """Starts as what the last sync left. Every setting counts, also one that a later step of the sync overwrites."""
 
     def __init__(self, status: HorizontalPodAutoscalerStatus, now_ns: int) -> None:
-        self._before = status
+        self.before = status
+        """What the last sync left."""
         self._now = Time(now_ns)
         self._conditions = list(status.conditions)
 
     @property
     def desired_replicas(self) -> int:
-        return self._before.desired_replicas
+        return self.before.desired_replicas
+
+    def differs(self, after: HorizontalPodAutoscalerStatus) -> bool:
+        """Whether there is anything to write."""
+        return after is not self.before and after != self.before
 
     def is_true(self, kind: str) -> bool:
         """Whether the first condition of that type is True."""
@@ -56,7 +61,7 @@ class StatusDraft:
 
     def conditions_only(self) -> HorizontalPodAutoscalerStatus:
         """The status after a sync that could not even read the scale."""
-        before = self._before
+        before = self.before
         return HorizontalPodAutoscalerStatus(
             observed_generation=before.observed_generation,
             last_scale_time=before.last_scale_time,
@@ -70,7 +75,7 @@ class StatusDraft:
         self, current: int, desired: int, metrics: tuple[MetricStatus, ...], rescaled: bool, generation: int | None
     ) -> HorizontalPodAutoscalerStatus:
         """The status after a sync. What equals the old entry keeps its text (upstream then writes nothing)."""
-        before = self._before
+        before = self.before
         after = HorizontalPodAutoscalerStatus(
             observed_generation=generation,
             last_scale_time=self._now if rescaled else before.last_scale_time,

@@ -4,13 +4,15 @@ Conditions are a set by type; null, absent and an empty list are the same. Where
 case, or says that there was no answer for a key, only what stands around it counts.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from inflight.hpa.cases.story import metric_keys
+from inflight.hpa.cases.keys import metric_keys
 from inflight.objects import ObjectError, decode_hpa
 
 _QUOTED = "<quoted>"
+_AMBIGUOUS = re.compile(r"(are controlled by (?:multiple HPAs: |more than one HPA \(e\.g\. ))\[([^]]*)\]")
 
 
 def compare(case: Mapping[str, Any], left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
@@ -32,7 +34,9 @@ def compare(case: Mapping[str, Any], left: Mapping[str, Any], right: Mapping[str
 
 def _masked_differences(case: Mapping[str, Any], left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
     quoted = sorted({text for text in (*_error_texts(case), *_no_answers(case)) if text}, key=len, reverse=True)
-    return list(_differences("", _masked(left, quoted), _masked(right, quoted)))
+    # Upstream names the HPAs in the order of a map, from 1.37 on any two of them.
+    any_two = max((len(step.get("otherHpas") or ()) for step in case.get("steps") or () if step), default=0) > 1
+    return list(_differences("", _masked(left, quoted, any_two), _masked(right, quoted, any_two)))
 
 
 def _error_texts(case: Mapping[str, Any]) -> Iterator[str]:
@@ -44,23 +48,23 @@ def _error_texts(case: Mapping[str, Any]) -> Iterator[str]:
         for answer in (step.get("metrics") or {}).values():
             if isinstance(answer, dict) and isinstance(answer.get("error"), str):
                 yield answer["error"]
-        for text in (step.get("scaleErrors") or {}).values():
+        for text in (step.get("statusError"), *(step.get("scaleErrors") or {}).values()):
             if isinstance(text, str):
                 yield text
 
 
 def _no_answers(case: Mapping[str, Any]) -> Iterator[str]:
     """`no answer for KEY`, with and without the metric's selector."""
-    hpa = case.get("hpa")
-    if not isinstance(hpa, dict):
-        return
-    try:
-        metrics = decode_hpa({"spec": hpa.get("spec") or {}}).spec.metrics
-    except ObjectError:
-        return
-    for key, suffix in [metric_keys(metric) for metric in metrics] or [("resource/cpu", "")]:
-        yield f"no answer for {key}{suffix}"
-        yield f"no answer for {key}"
+    for hpa in (case.get("hpa"), *(step.get("hpa") for step in case.get("steps") or () if step)):
+        if not isinstance(hpa, dict):
+            continue
+        try:
+            metrics = decode_hpa({"spec": hpa.get("spec") or {}}).spec.metrics
+        except ObjectError:
+            continue
+        for key, suffix in [metric_keys(metric) for metric in metrics] or [("resource/cpu", "")]:
+            yield f"no answer for {key}{suffix}"
+            yield f"no answer for {key}"
 
 
 def _plain(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,16 +93,21 @@ def _without_nothing(value: Any) -> Any:
     return value
 
 
-def _masked(value: Any, quoted: Sequence[str]) -> Any:
+def _masked(value: Any, quoted: Sequence[str], any_two: bool) -> Any:
     if isinstance(value, str):
         for text in quoted:
             value = value.replace(text, _QUOTED)
-        return value
+        return _AMBIGUOUS.sub(lambda found: found[1] + _hpas(found, any_two), value)
     if isinstance(value, Mapping):
-        return {key: _masked(each, quoted) for key, each in value.items()}
+        return {key: _masked(each, quoted, any_two) for key, each in value.items()}
     if isinstance(value, list):
-        return [_masked(each, quoted) for each in value]
+        return [_masked(each, quoted, any_two) for each in value]
     return value
+
+
+def _hpas(found: re.Match[str], any_two: bool) -> str:
+    names = sorted(found[2].split())
+    return f"[any {len(names)}]" if any_two and "e.g." in found[1] else f"[{' '.join(names)}]"
 
 
 def _differences(path: str, left: Any, right: Any) -> Iterator[str]:

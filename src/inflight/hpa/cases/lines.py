@@ -85,16 +85,33 @@ class ScaleErrors(msgspec.Struct, frozen=True, rename="camel"):
 
     get: str | None = None
     update: str | None = None
+    conflicts: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
+    """The first so many writes fail with a conflict, whose whole text is that of `update`."""
+    replicas: Int32 | None = None
+    """What the writer that was quicker has set, where there are conflicts."""
+
+
+class OtherHpa(msgspec.Struct, frozen=True, rename="camel"):
+    """Another HPA of the namespace, by what it selects (absent: what this one does)."""
+
+    name: str = ""
+    selector: str | None = None
 
 
 class Step(msgspec.Struct, frozen=True, rename="camel"):
-    """One sync as it is written; pods and metrics are still plain values."""
+    """One sync as it is written; pods, metrics and an edited HPA are still plain values."""
 
     pods: list[dict[str, Any]] | None = None
     metrics: dict[str, Any] | None = None
     scale: StepScale | None = None
     status_replicas: Int32 | None = None
     scale_errors: ScaleErrors | None = None
+    status_error: str | None = None
+    restart: bool | None = None
+    late_seconds: float | None = None
+    hpa: dict[str, Any] | None = None
+    edited_after_seconds: float | None = None
+    other_hpas: list[OtherHpa] | None = None
 
 
 class StoryLine(msgspec.Struct, frozen=True, rename="camel"):
