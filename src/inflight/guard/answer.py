@@ -7,6 +7,7 @@ scale down: Kubernetes 1.37 `pkg/controller/podautoscaler/replica_calculator.go`
 One value for all (sum, mean, max): a pod that is missing from a sum looks like load that went away, and the HPA cannot
 see that it is missing. So the answer is Unknown while a pod that has reported before and still lives has no fresh
 value. A pod that has never reported does not count: else each cold start would freeze the HPA just when it grows.
+Except while it settles, some seconds long: it was running before anyone here looked, so nobody knows what it holds.
 
 Times are Unix seconds. Nothing here raises, whatever the samples hold.
 """
@@ -17,7 +18,7 @@ from typing import Literal
 
 import msgspec
 
-from inflight.guard.reason import unseen_sentence, valueless_sentence
+from inflight.guard.reason import settling_sentence, unseen_sentence, valueless_sentence
 from inflight.signals.series import PodSample
 
 FRESH_SECONDS = 15.0
@@ -67,7 +68,7 @@ class Answer(msgspec.Struct, frozen=True):
 class Unknown(msgspec.Struct, frozen=True):
     """Nothing can be said. Not zero, and not an error of anyone who asks."""
 
-    code: Literal["no_pods", "no_value", "pods_unseen"]
+    code: Literal["no_pods", "no_value", "pods_unseen", "warming_up"]
     reason: str
 
 
@@ -76,6 +77,7 @@ def answer(question: Question, samples: Sequence[PodSample], now: float) -> Answ
     seen: list[PodValue] = []
     unseen: list[PodSample] = []
     unusable: list[PodSample] = []
+    settling: list[PodSample] = []
     ways: set[str] = set()
     for sample in samples:
         value = sample.value
@@ -84,17 +86,24 @@ def answer(question: Question, samples: Sequence[PodSample], now: float) -> Answ
         if received_at is not None and fresh and value is not None and 0 <= value <= LARGEST_VALUE:
             seen.append(PodValue(sample.namespace, sample.name, value, received_at))
             ways.add(sample.across or question.across)
-        elif not sample.alive or not sample.reported_before:
+        elif not sample.alive:
             continue
+        elif not sample.reported_before:
+            if sample.settling:
+                settling.append(sample)
         elif not fresh or sample.failure:
             unseen.append(sample)
         elif not sample.quiet:
             unusable.append(sample)
+        elif sample.settling:
+            settling.append(sample)
     expected = len(seen) + len(unseen) + len(unusable)
     if not samples:
         return Unknown("no_pods", f"{question.metric}: none of the pods that are watched matches")
     if expected > len(seen) and not (question.per_pod and seen):
         return Unknown("pods_unseen", unseen_sentence(question.metric, unseen, unusable, expected))
+    if settling and not question.per_pod:
+        return Unknown("warming_up", settling_sentence(question.metric, settling, samples))
     if not seen:
         return Unknown("no_value", valueless_sentence(question.metric, samples))
     return Answer(

@@ -3,7 +3,7 @@ where a tired operator reads them; so each is one sentence and bounded in length
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from inflight.signals.foreign import printable
@@ -29,6 +29,17 @@ def unseen_sentence(metric: str, unseen: Sequence[PodSample], unusable: Sequence
     return _clip(f"{_clip(metric)}: {'; '.join(parts)}", MAX_LENGTH)
 
 
+def settling_sentence(metric: str, settling: Sequence[PodSample], samples: Sequence[PodSample]) -> str:
+    """Why a fleet's value is not known yet: pods that ran before they were watched have not had their time."""
+    alive = sum(sample.alive for sample in samples)
+    unread = [sample for sample in settling if sample.received_at is None]
+    if unread:
+        what = f"{len(unread)} of {alive} pods have not been read yet: {_names(unread, why=_failure)}"
+    else:
+        what = f"{len(settling)} of {alive} pods have not been read twice yet, which rates need: {_names(settling)}"
+    return _clip(f"{_clip(metric)}: just started: {what}", MAX_LENGTH)
+
+
 def valueless_sentence(metric: str, samples: Sequence[PodSample]) -> str:
     """Why no pod counts: none has ever had a value, or what they had is old and they are going away."""
     reasons = Counter(_why(sample) or "has not reported yet" for sample in samples)
@@ -48,28 +59,32 @@ def format_time(unix_seconds: float) -> str:
         return f"the second {unix_seconds:g}"
 
 
-def _names(samples: Sequence[PodSample]) -> str:
-    """The first few by name; at least one."""
-    named: list[str] = []
-    for sample in samples[:_NAMED]:
-        named.append(_named(sample))
-        if sum(map(len, named)) > _NAMES_LENGTH:
-            break
-    left_out = len(samples) - len(named)
-    return ", ".join(named) + (f" and {left_out} more" if left_out else "")
-
-
-def _named(sample: PodSample) -> str:
-    why = _why(sample)
-    return _clip(f"{sample.name} ({why})" if why else sample.name)
-
-
 def _why(sample: PodSample) -> str:
     if sample.failure or sample.missing:
         return sample.failure or sample.missing
     if sample.value is not None and sample.received_at is not None:
         return f"said {sample.value:g} at {format_time(sample.received_at)}"
     return ""
+
+
+def _failure(sample: PodSample) -> str:
+    """That no page was received yet is said already."""
+    return sample.failure
+
+
+def _names(samples: Sequence[PodSample], why: Callable[[PodSample], str] = _why) -> str:
+    """The first few by name; at least one."""
+    named: list[str] = []
+    for sample in samples[:_NAMED]:
+        named.append(_named(sample, why(sample)))
+        if sum(map(len, named)) > _NAMES_LENGTH:
+            break
+    left_out = len(samples) - len(named)
+    return ", ".join(named) + (f" and {left_out} more" if left_out else "")
+
+
+def _named(sample: PodSample, why: str) -> str:
+    return _clip(f"{sample.name} ({why})" if why else sample.name)
 
 
 def _clip(text: str, length: int = _PART_LENGTH) -> str:

@@ -6,21 +6,43 @@ The collector and `inflight inspect` both go this way: a person who looks at a s
 import aiohttp
 from yarl import URL
 
-from inflight.signals import Catalogue, PageError, PageReader, PageReading
+from inflight.signals import Catalogue, Missing, PageError, PageReader, PageReading
 from inflight.sources.credentials import CredentialError, Credentials
 from inflight.sources.scrape import HEADERS, MAX_PAGE_BYTES, Failure, FailureReason, FetchedPage, fetch
 from inflight.sources.target import Target
+
+MAX_PLACES = 32
+"""Of one pod; what lies beyond is not asked."""
 
 LOOK_ELSEWHERE: frozenset[FailureReason] = frozenset({"status", "redirect", "content"})
 """Failures that say that the page is not here, though perhaps under another path of the same server."""
 
 
 def page_urls(target: Target, catalogue: Catalogue) -> list[URL]:
-    """Where the page may be: as given, or under the engine's path, or under each path of the catalogue in turn."""
-    url = URL(target.url)
+    """Where the page of `url` may be: as given, or under the engine's path, or under each path of the catalogue."""
+    return _paths_of(URL(target.url), target.engine, catalogue)
+
+
+def candidate_urls(target: Target, catalogue: Catalogue) -> list[URL]:
+    """All places where the target's page may be, in the order in which they are asked: `url`, then the alternatives."""
+    urls = [URL(text) for text in (target.url, *target.alternatives)]
+    places = dict.fromkeys(place for url in urls for place in _paths_of(url, target.engine, catalogue))
+    return list(places)[:MAX_PLACES]
+
+
+def shows_engine(reading: PageReading, engine: str | None) -> bool:
+    """Whether this is the page that is looked for. Any page can be read as that of a given engine: there it takes a
+    signal to tell it from a sidecar's.
+    """
+    if engine is None:
+        return reading.engine is not None
+    return any(not isinstance(found, Missing) for found in reading.signals.values())
+
+
+def _paths_of(url: URL, engine_name: str | None, catalogue: Catalogue) -> list[URL]:
     if url.raw_path not in ("", "/"):
         return [url]
-    engine = catalogue.engines.get(target.engine) if target.engine is not None else None
+    engine = catalogue.engines.get(engine_name) if engine_name is not None else None
     paths = [engine.path] if engine is not None and engine.path else list(catalogue.paths())
     return [url.with_path(path, keep_query=True) for path in paths or ["/metrics"]]
 

@@ -14,7 +14,7 @@ from inflight.signals.series import WINDOW_SECONDS, PodSample
 from inflight.sources.clock import Clock
 from inflight.sources.credentials import Credentials
 from inflight.sources.file_limit import raise_file_limit
-from inflight.sources.pod import Readers, WatchedPod
+from inflight.sources.pod import SETTLE_SECONDS, Readers, WatchedPod
 from inflight.sources.schedule import DEADLINE_SECONDS, LONGEST_SECONDS
 from inflight.sources.scrape import MAX_PAGE_BYTES, new_session
 from inflight.sources.stats import CollectorStats, Counters, PodStatus
@@ -61,6 +61,8 @@ class Collector:
         A pod that was there before keeps its pages; at another URL, or read as another engine, it begins anew, but that
         it had reported is remembered: a typing error in a URL must not take the pod out of the sums.
 
+        A pod that is to settle does so from the moment at which it came, also where its place changes meanwhile.
+
         Raises ValueError, and changes nothing, for a target whose engine is not in the catalogue.
         """
         pods: dict[tuple[str, str], WatchedPod] = {}
@@ -69,8 +71,7 @@ class Collector:
             key = (target.namespace, target.name)
             pod = self._pods.get(key)
             if pod is None or not pod.continues(target):
-                reported = pod.remembered_for(target) if pod is not None else ()
-                pod = WatchedPod(target, self._readers, self._window_seconds, reported)
+                pod = self._begin(target, pod)
             pods[key] = pod
         for target in targets:
             pods[target.namespace, target.name].update(target)
@@ -84,10 +85,19 @@ class Collector:
             self._make_room()
             self._watch.follow(self._pods.values())
 
+    def _begin(self, target: Target, before: WatchedPod | None) -> WatchedPod:
+        """A pod that is read from the beginning; `before` is what was watched under its name until now."""
+        reported: Iterable[str] = ()
+        settles_at = self._clock.now() + SETTLE_SECONDS if target.settle else None
+        if before is not None and before.target.uid == target.uid:
+            reported, settles_at = before.series.reported, before.settles_at
+        return WatchedPod(target, self._readers, self._window_seconds, reported, settles_at)
+
     def samples(self, signal: str, namespace: str | None = None) -> list[PodSample]:
         """Each pod's word on a signal (named as `inflight.signals.derive` names it), in the order of the targets."""
         pods = self._pods.values() if namespace is None else self._by_namespace.get(namespace, ())
-        return [pod.sample(signal) for pod in pods]
+        now = self._clock.now()
+        return [pod.sample(signal, now) for pod in pods]
 
     @property
     def stats(self) -> CollectorStats:
@@ -113,7 +123,8 @@ class Collector:
 
     def pods(self) -> list[PodStatus]:
         """How it stands with each pod, in the order of the targets."""
-        return [pod.status(self._settings.interval_seconds) for pod in self._pods.values()]
+        now = self._clock.now()
+        return [pod.status(self._settings.interval_seconds, now) for pod in self._pods.values()]
 
     async def run(self) -> None:
         """Scrapes until cancelled."""

@@ -4,14 +4,20 @@ from collections.abc import Iterable
 
 from yarl import URL
 
-from inflight.signals import Catalogue, LayoutCache, Missing, PageReader, SignalValue
+from inflight.signals import Catalogue, LayoutCache, Missing, PageReader, PageReading, SignalValue
 from inflight.signals.foreign import printable
 from inflight.signals.series import PodSample, PodSeries
 from inflight.sources import schedule
-from inflight.sources.attempt import LOOK_ELSEWHERE, page_urls
+from inflight.sources.attempt import candidate_urls, shows_engine
+from inflight.sources.places import Places
 from inflight.sources.scrape import Failure
 from inflight.sources.stats import PodStatus
 from inflight.sources.target import Target
+
+SETTLE_SECONDS = 15.0
+"""So long a fleet waits for a pod that was running before it was watched: what its last value would count."""
+SETTLED_AFTER = 2
+"""Pages, since rates need two, or failures in a row: a pod that loads or is dead must not hold up the others."""
 
 _MAX_SIGNALS = 256
 
@@ -32,9 +38,19 @@ class Readers:
 
 
 class WatchedPod:
-    """The state of one living pod at one place; a successor under the same name gets a new one."""
+    """The state of one living pod, read in one way; a successor under the same name gets a new one.
 
-    def __init__(self, target: Target, readers: Readers, window_seconds: float, reported: Iterable[str] = ()) -> None:
+    `settles_at` is the time at which a fleet no longer waits for it; None where none ever does.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        readers: Readers,
+        window_seconds: float,
+        reported: Iterable[str] = (),
+        settles_at: float | None = None,
+    ) -> None:
         self.target = target
         self.series = PodSeries(window_seconds, reported)
         self.reader = readers.reader(target.engine)
@@ -42,34 +58,49 @@ class WatchedPod:
         self.failure: Failure | None = None
         self.failures_in_a_row = 0
         self.last_duration_seconds: float | None = None
+        self.places = Places(candidate_urls(target, readers.catalogue))
+        self.settles_at = settles_at
         self._gone = False
-        self._urls = page_urls(target, readers.catalogue)
-        self._chosen_url = 0
+        self._container_restarts = target.restarts
+        self._pages = 0
         self._smoothed_seconds: float | None = None
         self._attempts = 0
         self._samples: dict[str, PodSample] = {}
 
     @property
     def url(self) -> URL:
-        return self._urls[self._chosen_url]
+        return self.places.url
 
     @property
     def phase(self) -> float:
         return schedule.phase(self.target.namespace, self.target.name, self.target.uid)
 
     def continues(self, target: Target) -> bool:
-        """Whether a new version of the target is the same living pod, read at the same place in the same way."""
+        """Whether a new version of the target is the same living pod, read at the same places in the same way."""
         mine = self.target
-        return (mine.uid, mine.url, mine.engine) == (target.uid, target.url, target.engine)
-
-    def remembered_for(self, target: Target) -> frozenset[str]:
-        """What this pod has reported, for whoever watches it from now on at another place; nothing for a successor."""
-        return self.series.reported if target.uid == self.target.uid else frozenset()
+        return (mine.uid, mine.url, mine.alternatives, mine.engine) == (
+            target.uid,
+            target.url,
+            target.alternatives,
+            target.engine,
+        )
 
     def update(self, target: Target) -> None:
-        """Other labels, files or a coming end of the same pod."""
+        """Other labels or files, a restart or a coming end of the same pod."""
+        if target == self.target:
+            return
         self.target = target
         self._samples.clear()
+        if target.restarts > self._container_restarts:
+            self._container_restarts = target.restarts
+            self.places.forget()
+
+    def settling(self, now: float) -> bool:
+        """Whether nothing may be said yet of a fleet without this pod."""
+        if self.settles_at is not None and now >= self.settles_at:
+            self.settles_at = None
+            self._samples.clear()
+        return self.settles_at is not None
 
     def interval_seconds(self, wanted: float | None) -> float:
         """The user's interval, or one that suits the pod."""
@@ -81,29 +112,48 @@ class WatchedPod:
         return schedule.back_off_seconds(self.failures_in_a_row, shortest, key)
 
     def took(self, duration_seconds: float) -> None:
-        """An attempt ended. The first does not count for the smoothed duration: it made the connection too."""
+        """An attempt ended. The first at a place does not count for the smoothed duration: it connected too."""
         self._attempts += 1
         self.last_duration_seconds = duration_seconds
         if self._attempts > 1:
             self._smoothed_seconds = schedule.smooth(self._smoothed_seconds, duration_seconds)
 
+    def is_elsewhere(self, reading: PageReading) -> bool:
+        """Whether a page is not the one that is looked for, and that one may be at another place."""
+        return self.places.searching and not shows_engine(reading, self.target.engine)
+
     def succeeded(self) -> None:
+        """The page is there, and in the series."""
+        self.places.found()
+        self._pages += 1
+        if self._pages >= SETTLED_AFTER:
+            self.settles_at = None
         self.failure = None
         self.failures_in_a_row = 0
         self._gone = False
         self._samples.clear()
 
     def failed(self, failure: Failure) -> None:
+        """No page at the place that was asked: a failure of the pod where no other place is left to ask."""
+        if self.places.searching:
+            self._attempts = 0
+        of_the_pod = self.places.not_here(failure)
+        if of_the_pod is not None:
+            self._fail(of_the_pod)
+
+    def _fail(self, failure: Failure) -> None:
         self.failure = failure
         self.failures_in_a_row += 1
+        if self.failures_in_a_row >= SETTLED_AFTER:
+            self.settles_at = None
         # Nobody listens: what the server last said is over, fresh or not, until there is a page again.
         self._gone = self._gone or failure.reason == "refused"
         self._samples.clear()
-        if failure.reason in LOOK_ELSEWHERE and self.series.received_at is None:
-            self._chosen_url = (self._chosen_url + 1) % len(self._urls)
 
-    def sample(self, signal: str) -> PodSample:
+    def sample(self, signal: str, now: float) -> PodSample:
         """The pod's word on a signal; kept until the next page, since several HPAs ask for the same."""
+        if self.settles_at is not None:
+            self.settling(now)
         found = self._samples.get(signal)
         if found is None:
             if len(self._samples) >= _MAX_SIGNALS:
@@ -130,9 +180,10 @@ class WatchedPod:
             failure=failure.text if failure is not None else "",
             quiet=isinstance(value, Missing) and series.is_quiet(signal),
             across=value.across if isinstance(value, SignalValue) and value.across != "merge" else "",
+            settling=self.settles_at is not None,
         )
 
-    def status(self, wanted_interval: float | None) -> PodStatus:
+    def status(self, wanted_interval: float | None, now: float) -> PodStatus:
         latest = self.series.latest
         return PodStatus(
             namespace=self.target.namespace,
@@ -145,4 +196,5 @@ class WatchedPod:
             failing=self.failure.text if self.failure is not None else "",
             failures_in_a_row=self.failures_in_a_row,
             restarts=self.series.restarts,
+            settling=self.settling(now),
         )

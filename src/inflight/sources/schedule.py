@@ -22,6 +22,9 @@ LONGEST_BACK_OFF_SECONDS = 5.0
 autoscaler. A value is fresh for 15 s: with the first waits (1 and 2 s) three attempts fit in, even if each of them
 hangs until its deadline."""
 
+_WALK_SECONDS = 0.5
+"""For the pauses of one walk through the places where a pod's page may be: done within a second, and not in one go."""
+
 _SMOOTHING = 0.2
 
 
@@ -60,6 +63,12 @@ def back_off_seconds(failures: int, shortest: float, key: str) -> float:
     longest = max(shortest, LONGEST_BACK_OFF_SECONDS)
     doubled = min(longest, shortest * 2.0 ** min(failures - 1, 16))
     return max(shortest, doubled * (1.0 - 0.25 * _hash_ratio(f"{key}#{failures}")))
+
+
+def between_places_seconds(places: int, wanted: float | None) -> float:
+    """The pause before the next of the places of one pod, where its page is looked for."""
+    shortest = SHORTEST_SECONDS if wanted is None else min(SHORTEST_SECONDS, wanted)
+    return _WALK_SECONDS * shortest / places
 
 
 def _hash_ratio(text: str) -> float:

@@ -113,15 +113,28 @@ class Watch:
         # A pod that appears is looked at within a second, whatever the interval.
         await self._clock.sleep(pod.phase * min(interval, schedule.SHORTEST_SECONDS))
         task = asyncio.current_task()
+        began = now
         # A client's own deadline that ends in the same instant as a cancellation can swallow it; the count remains.
         while task is None or not task.cancelling():
+            pod.places.begin()
+            if not pod.places.under_way:
+                began = self._clock.now()
             await self._scrape(pod)
             now = self._clock.now()
-            if pod.failure is not None:
-                due = now + pod.back_off_seconds(self._interval)
-            else:
-                due = schedule.next_due(due, now, pod.interval_seconds(self._interval))
+            due = self._next_due(pod, began, due, now)
             await self._clock.sleep(due - now)
+
+    def _next_due(self, pod: WatchedPod, began: float, due: float, now: float) -> float:
+        """When the pod is asked next; `began` is when the walk through its places did, or the one attempt."""
+        if pod.places.under_way:
+            return now + schedule.between_places_seconds(pod.places.count, self._interval)
+        if pod.failure is None:
+            return schedule.next_due(due, now, pod.interval_seconds(self._interval))
+        wait = pod.back_off_seconds(self._interval)
+        if pod.places.searching:
+            # Places that hang have taken long enough: one that answers by now must not wait for them twice.
+            return max(began + wait, now + min(wait, schedule.SHORTEST_SECONDS))
+        return now + wait
 
     async def _scrape(self, pod: WatchedPod) -> None:
         try:
@@ -130,7 +143,7 @@ class Watch:
             if pod.failure is None or pod.failure.reason != "internal":
                 _log.exception("event=scrape_fault namespace=%s pod=%s", pod.target.namespace, pod.target.name)
             self._counters.failures["internal"] += 1
-            pod.failed(Failure("internal", "a fault of the scraper; its log has the details"))
+            self._fail(pod, Failure("internal", "a fault of the scraper; its log has the details"))
         self._counters.scrapes += 1
 
     def _note(self, pod: WatchedPod, scraped: Scraped) -> None:
@@ -143,11 +156,13 @@ class Watch:
         outcome = scraped.outcome
         if isinstance(outcome, Failure):
             counters.failures[outcome.reason] += 1
-            _log_failure(pod, outcome)
-            pod.failed(outcome)
+            self._fail(pod, outcome)
             return
         if outcome.engine is None:
             counters.unrecognized_pages += 1
+        if pod.is_elsewhere(outcome):
+            self._fail(pod, Failure("content", "no known engine's page"))
+            return
         if pod.failure is not None:
             _log.info("event=pod_answers namespace=%s pod=%s", pod.target.namespace, pod.target.name)
         if pod.series.add(outcome, scraped.received_at):
@@ -156,10 +171,16 @@ class Watch:
             _log.info("event=pod_restarted namespace=%s pod=%s why=%r", pod.target.namespace, pod.target.name, why)
         pod.succeeded()
 
+    def _fail(self, pod: WatchedPod, failure: Failure) -> None:
+        before = pod.failure
+        pod.failed(failure)
+        if pod.failure is not None and pod.failure is not before:
+            _log_failure(pod, pod.failure, before)
 
-def _log_failure(pod: WatchedPod, failure: Failure) -> None:
+
+def _log_failure(pod: WatchedPod, failure: Failure, before: Failure | None) -> None:
     """Once when it begins and when its reason changes, not at every attempt."""
-    if pod.failure is None or pod.failure.reason != failure.reason:
+    if failure.reason != "internal" and (before is None or before.reason != failure.reason):
         target = pod.target
         level = logging.INFO if failure.reason == "refused" else logging.WARNING
         _log.log(
