@@ -37,7 +37,8 @@ class Engines:
 
     def target(self, name: str, page: str, namespace: str = "inference", **labels: str) -> Target:
         self.pages[name] = (PAGES / page).read_text()
-        return Target(namespace, name, labels or {"app": "vllm-deployment"}, f"http://127.0.0.1:{self.port}/{name}")
+        url = f"http://127.0.0.1:{self.port}/{name}"
+        return Target(namespace, name, labels or {"app": "vllm-deployment"}, url, settle=True)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""When the process calls itself alive and ready, and for how long it says nothing about whole fleets."""
+"""When the process calls itself alive and ready."""
 
 from typing import Any
 
@@ -10,18 +10,19 @@ from inflight.sources import PodStatus
 START = 1000.0
 
 
-def pod(received_at: float | None = None, failures: int = 0, interval: float = 1.0) -> PodStatus:
+def pod(name: str = "p", received_at: float | None = None, *, settling: bool = True) -> PodStatus:
     return PodStatus(
         namespace="n",
-        name="p",
+        name=name,
         engine=None,
         version=None,
         received_at=received_at,
-        interval_seconds=interval,
+        interval_seconds=1.0,
         last_duration_seconds=None,
-        failing="refused" if failures else "",
-        failures_in_a_row=failures,
+        failing="",
+        failures_in_a_row=0,
         restarts=0,
+        settling=settling,
     )
 
 
@@ -47,26 +48,38 @@ def test_a_long_interval_is_waited_for(full_stats: Any) -> None:
     assert Vitals(START, 100.0).standstill(late, START + 301)
 
 
-def test_warm_once_each_pod_was_read_and_read_again() -> None:
+def test_ready_once_none_of_the_first_pods_settles() -> None:
     vitals = Vitals(START, None)
     assert vitals.warming_up, "before the first look"
-    assert not vitals.look([pod(START), pod()], START + 0.5)
-    assert "1 of 2 pods" in vitals.warming_up
-    assert not vitals.look([pod(START), pod(START + 0.9)], START + 1)
-    assert vitals.warming_up.startswith("just started: nothing is said of a whole fleet until"), "gauges wait as well"
-    assert "second page" in vitals.warming_up
-    assert vitals.look([pod(START), pod(START + 0.9)], START + 2.3)
+    assert not vitals.look([pod("a", START), pod("b")], START + 0.5)
+    assert vitals.warming_up == "just started: 1 of 2 pods have not been read yet"
+    assert not vitals.look([pod("a", START + 1, settling=False), pod("b", START + 1)], START + 1)
+    assert vitals.warming_up == "just started: 1 of 2 pods have not been read twice yet"
+    assert vitals.look([pod("a", settling=False), pod("b", settling=False)], START + 2)
     assert vitals.warming_up == ""
-    assert vitals.look([pod(START), pod()], START + 2.4), "a pod that comes later waits for nobody"
+    assert vitals.look([pod("a")], START + 3), "who was ready stays so"
 
 
-def test_a_pod_that_fails_twice_is_not_waited_for() -> None:
+def test_pods_that_come_later_are_not_waited_for() -> None:
     vitals = Vitals(START, None)
-    assert not vitals.look([pod(failures=1)], START + 1)
-    assert vitals.look([pod(failures=2)], START + 2)
+    assert not vitals.look([pod("a")], START)
+    assert not vitals.look([pod("a"), pod("b")], START + 1)
+    assert "1 of 1 pods" in vitals.warming_up
+    assert vitals.look([pod("a", settling=False), pod("b"), pod("c")], START + 2)
 
 
-def test_the_wait_has_an_end() -> None:
+def test_a_pod_that_goes_is_not_waited_for() -> None:
     vitals = Vitals(START, None)
-    assert not vitals.look([pod()], START + FIRST_ROUNDS_SECONDS - 0.1)
-    assert vitals.look([pod()], START + FIRST_ROUNDS_SECONDS)
+    assert not vitals.look([pod("a")], START)
+    assert vitals.look([], START + 1)
+
+
+def test_pods_that_nobody_waits_for_do_not_keep_it_from_being_ready() -> None:
+    assert Vitals(START, None).look([pod("a", settling=False)], START)
+
+
+def test_the_wait_has_an_end_counted_from_the_first_look() -> None:
+    vitals = Vitals(START, None)
+    assert not vitals.look([pod()], START + 100), "the pods came late"
+    assert not vitals.look([pod()], START + 100 + FIRST_ROUNDS_SECONDS - 0.1)
+    assert vitals.look([pod()], START + 100 + FIRST_ROUNDS_SECONDS)
