@@ -3,7 +3,6 @@
 import datetime
 import itertools
 import ssl
-import stat
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ from inflight.serve.certificates import (
     read_certificate,
     server_context,
 )
-from inflight.serve.files import write_private, write_public
 
 NOW = datetime.datetime.now(datetime.UTC)
 
@@ -90,6 +88,12 @@ def test_the_oldest_version_taken_can_be_raised(minimum: str, client_version: ss
 
 def test_nothing_older_than_tls_1_2_is_taken() -> None:
     assert server_context(make_certificate("127.0.0.1", NOW)).minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_who_gets_the_key_later_cannot_read_what_was_recorded() -> None:
+    ciphers = server_context(make_certificate("127.0.0.1", NOW)).get_ciphers()
+    assert ciphers
+    assert all(cipher["protocol"] == "TLSv1.3" or cipher["name"].startswith(("ECDHE-", "DHE-")) for cipher in ciphers)
 
 
 def test_the_leaf_cannot_sign_and_the_authority_signs_leaves_only() -> None:
@@ -198,29 +202,6 @@ def test_no_key_is_left_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ssl.SSLError):
         server_context(ServingCertificate(b"x", b"y", None))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_private_file_is_the_owners_alone_and_replaces_what_was_there(tmp_path: Path) -> None:
-    path = tmp_path / "token"
-    (tmp_path / "target").write_text("kept")
-    path.symlink_to(tmp_path / "target")
-    write_private(path, b"secret\n")
-    assert path.read_bytes() == b"secret\n"
-    assert not path.is_symlink()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert (tmp_path / "target").read_text() == "kept"
-    write_public(tmp_path / "ca", b"pem")
-    assert stat.S_IMODE((tmp_path / "ca").stat().st_mode) == 0o644
-    assert {entry.name for entry in tmp_path.iterdir()} == {"token", "target", "ca"}
-
-
-def test_a_file_in_no_folder_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        write_private(tmp_path / "none" / "token", b"x")
-    (tmp_path / "taken").mkdir()
-    with pytest.raises(OSError, match="taken"):
-        write_private(tmp_path / "taken", b"x")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["taken"]
 
 
 def _encrypted_key() -> bytes:
