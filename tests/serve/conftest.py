@@ -1,13 +1,14 @@
 """A source of samples that a test fills by hand, and the API in front of it, asked without a socket."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 import yaml
 
+from inflight.objects import Selector, parse_selector
 from inflight.serve.api.handler import MetricsApi
 from inflight.serve.api.messages import Request
 from inflight.serve.api.telemetry import Telemetry
@@ -93,6 +94,50 @@ class Reply(msgspec.Struct):
 Get = Callable[..., Reply]
 
 
+class Workload(msgspec.Struct, frozen=True):
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    selector: Selector
+
+
+class Workloads:
+    """Stands where the discovery stands: the workloads that a test names, and a sentence for all others."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str], Workload] = {}
+        self.unwatched = ""
+        self.asked: list[tuple[str, str, str]] = []
+
+    def add(
+        self,
+        name: str = "vllm",
+        selector: str | Selector = "app=vllm",
+        *,
+        resource: str = "deployments.apps",
+        kind: str = "Deployment",
+        api_version: str = "apps/v1",
+        namespace: str = "inference",
+    ) -> None:
+        chosen = parse_selector(selector) if isinstance(selector, str) else selector
+        self._known[namespace, resource, name] = Workload(api_version, kind, namespace, name, chosen)
+
+    def workload(self, namespace: str, resource: str, name: str) -> Workload | str:
+        self.asked.append((namespace, resource, name))
+        return self._known.get((namespace, resource, name), f"no HPA of {namespace} names it")
+
+    def why_unwatched(self, namespace: str) -> str:
+        return self.unwatched
+
+
+class DiscoveryNumbers(msgspec.Struct, frozen=True):
+    autoscalers: int
+    workloads: int
+    pods: int
+    problems: Mapping[str, int]
+
+
 @pytest.fixture
 def clock() -> FixedClock:
     return FixedClock()
@@ -101,6 +146,11 @@ def clock() -> FixedClock:
 @pytest.fixture
 def pods() -> Pods:
     return Pods()
+
+
+@pytest.fixture
+def workloads() -> Workloads:
+    return Workloads()
 
 
 @pytest.fixture
@@ -114,12 +164,27 @@ def api(pods: Pods, clock: FixedClock, telemetry: Telemetry) -> MetricsApi:
 
 
 @pytest.fixture
-def get(api: MetricsApi) -> Iterator[Get]:
+def get(api: MetricsApi) -> Get:
+    return asking(api)
+
+
+@pytest.fixture
+def cluster_get(pods: Pods, clock: FixedClock, telemetry: Telemetry, workloads: Workloads) -> Get:
+    """As `get`, of an API that finds its pods in a cluster."""
+    return asking(MetricsApi(pods, clock, TOKEN, telemetry=telemetry, workloads=workloads))
+
+
+def asking(api: MetricsApi) -> Get:
     def ask(target: str, method: str = "GET", authorization: str = f"Bearer {TOKEN}", **fields: Any) -> Reply:
         response = api.handle(Request(method, target, authorization, **fields))
         return Reply(response.status, response.body, response.content_type, dict(response.headers), response.close)
 
     return ask
+
+
+@pytest.fixture
+def full_discovery() -> DiscoveryNumbers:
+    return DiscoveryNumbers(autoscalers=4, workloads=3, pods=17, problems={"no_port": 2, "overlap": 0})
 
 
 @pytest.fixture

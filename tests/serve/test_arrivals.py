@@ -244,7 +244,7 @@ def test_a_process_without_files_takes_the_connection_later(  # noqa: PLR0917 - 
         listener.listen()
         return listener
 
-    monkeypatch.setattr("inflight.serve.server._listen", listen)
+    monkeypatch.setattr("inflight.serve.server.listen", listen)
     caplog.set_level(logging.INFO)
 
     async def scenario() -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from inflight import __version__
+from inflight.serve.api.release import to_semver
 from inflight.signals.metric_names import served_names
 
 CUSTOM = {
@@ -55,6 +57,30 @@ def test_custom_metrics_are_listed_for_pods(get: Any, version: str) -> None:
     assert [resource["name"] for resource in document["resources"]] == [f"pods/{name}" for name in served_names()]
 
 
+@pytest.mark.parametrize("version", ["v1beta1", "v1beta2"])
+def test_in_a_cluster_they_are_listed_for_workloads_too(cluster_get: Any, version: str) -> None:
+    resources = cluster_get(f"/apis/custom.metrics.k8s.io/{version}").json()["resources"]
+    listed = [resource["name"] for resource in resources]
+    kinds = ("deployments.apps", "pods", "statefulsets.apps")
+    assert listed == [f"{kind}/{name}" for kind in kinds for name in served_names()]
+    assert {(one["singularName"], one["namespaced"], one["kind"], *one["verbs"]) for one in resources} == {
+        ("", True, "MetricValueList", "get")
+    }
+
+
+def test_every_metric_listed_for_a_workload_can_be_read(cluster_get: Any, pods: Any, workloads: Any) -> None:
+    from inflight.signals.metric_names import METRICS
+
+    pods.add("a", **{metric.signal: 0.5 for metric in METRICS})
+    workloads.add("w", resource="deployments.apps")
+    workloads.add("w", resource="statefulsets.apps")
+    for resource in cluster_get("/apis/custom.metrics.k8s.io/v1beta2").json()["resources"]:
+        kind, _, metric = resource["name"].partition("/")
+        name = "*" if kind == "pods" else "w"
+        path = f"/apis/custom.metrics.k8s.io/v1beta2/namespaces/inference/{kind}/{name}/{metric}"
+        assert cluster_get(path).json()["items"][0]["metric"]["name"] == metric
+
+
 def test_external_metrics_are_listed(get: Any) -> None:
     document = get("/apis/external.metrics.k8s.io/v1beta1").json()
     assert document["groupVersion"] == "external.metrics.k8s.io/v1beta1"
@@ -79,15 +105,16 @@ def test_every_listed_metric_can_be_read(get: Any, pods: Any) -> None:
         assert get(path).json()["items"][0]["metric"]["name"] == metric
 
 
-def test_the_documents_are_small(get: Any) -> None:
+def test_the_documents_are_small(get: Any, cluster_get: Any) -> None:
     """kube-aggregator reads none of it when it looks whether we live: five at once, each time."""
     assert len(get("/apis/custom.metrics.k8s.io/v1beta1").body) < 32_000
+    assert len(cluster_get("/apis/custom.metrics.k8s.io/v1beta1").body) < 64_000
 
 
 def test_version_and_paths(get: Any) -> None:
     version = get("/version").json()
     assert (version["major"], version["minor"]) == ("1", "0")
-    assert version["gitVersion"].startswith("v")
+    assert version["gitVersion"] == f"v{to_semver(__version__)}"
     paths = get("/").json()["paths"]
     assert paths == sorted(paths)
     assert "/apis/external.metrics.k8s.io/v1beta1" in paths

@@ -2,12 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from inflight.cli.serve import command
-from inflight.serve.api.refusals import REASONS
+from inflight.serve.api.refusals import REASONS, DoorCause
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.own_metrics import own_metrics_page
 from inflight.signals.metric_names import METRICS, Metric
@@ -48,8 +49,8 @@ def test_every_alias_has_its_place() -> None:
     assert rows(section("metrics.md", "## Aliases")) == expected
 
 
-def test_every_family_of_our_own_page_has_its_row(full_stats: Any) -> None:
-    page = own_metrics_page(Telemetry(), full_stats, 0.0).decode()
+def test_every_family_of_our_own_page_has_its_row(full_stats: Any, full_discovery: Any) -> None:
+    page = own_metrics_page(Telemetry(), full_stats, 0.0, full_discovery).decode()
     families = re.findall(r"^# TYPE (\S+) (\S+)$", page, re.MULTILINE)
     documented = re.findall(
         r"^\| `([a-z_]+)` \| (\w+) \|",
@@ -71,3 +72,28 @@ def test_every_flag_has_its_row() -> None:
 def test_every_code_has_its_row() -> None:
     codes = re.findall(r"\b\d{3}\b", "\n".join(row.split("|")[1] for row in rows(section("serve.md", "## Errors"))))
     assert sorted(map(int, codes)) == sorted(REASONS)
+
+
+def test_every_cause_at_the_door_has_its_word() -> None:
+    (row,) = [row for row in rows(section("metrics.md", "## Inflight's own metrics")) if "door_refusals" in row]
+    causes = re.findall(r"`([a-z_]+)`", row)
+    assert sorted(causes) == sorted(["inflight_door_refusals_total", "cause", *get_args(DoorCause)])
+
+
+def test_the_example_of_a_workload_is_the_answer(cluster_get: Any, pods: Any, workloads: Any) -> None:
+    pods.add("vllm-1", in_flight=40)
+    pods.add("vllm-2", in_flight=30)
+    workloads.add("vllm")
+    text = section("metrics.md", "### One value of a workload")
+    (path,) = re.findall(r"kubectl get --raw '(.*)'", text)
+    (answer,) = re.findall(r"^    (\{.*\})$", text, re.MULTILINE)
+    assert cluster_get(path).body.decode() == answer + "\n"
+
+
+def test_the_example_hpa_asks_for_that_path() -> None:
+    text = section("metrics.md", "### One value of a workload")
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (metric,) = yaml.safe_load(example)["metrics"]
+    described = metric["object"]["describedObject"]
+    group = described["apiVersion"].partition("/")[0]
+    assert f"/{described['kind'].lower()}s.{group}/{described['name']}/{metric['object']['metric']['name']}'" in text

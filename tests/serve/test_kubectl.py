@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from inflight import __version__
+from inflight.serve.api.release import to_semver
 from inflight.serve.server import RunningServer, start_server
 
 pytestmark = pytest.mark.e2e
@@ -64,3 +66,14 @@ async def test_kubectl_finds_the_groups_by_discovery(pods: Any, clock: Any, tmp_
         code, out, err = await kubectl(server, tmp_path, "api-resources", "--api-group=external.metrics.k8s.io")
         assert code == 0, err
         assert "inflight_requests_waiting" in out
+
+
+async def test_kubectl_can_read_the_release(pods: Any, clock: Any, tmp_path: Path) -> None:
+    async with start_server(pods, clock) as server:
+        code, out, err = await kubectl(server, tmp_path, "version", "-o", "json")
+        assert code == 0, err
+        assert json.loads(out)["serverVersion"]["gitVersion"] == f"v{to_semver(__version__)}"
+        code, out, err = await kubectl(server, tmp_path, "version")
+        assert code == 0, err
+        assert "Server Version: v" in out
+        assert "could not parse" not in err

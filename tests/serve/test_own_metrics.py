@@ -2,13 +2,14 @@
 
 import shutil
 import subprocess
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from inflight.serve.api.handler import MetricsApi
 from inflight.serve.api.messages import Request
+from inflight.serve.api.refusals import DoorCause
 from inflight.serve.api.telemetry import DURATION_EDGES_SECONDS, Telemetry
 from inflight.serve.own_metrics import own_metrics_page
 from inflight.signals.metric_names import served_names
@@ -57,6 +58,31 @@ def test_the_page_says_what_happened(busy: Telemetry, full_stats: Any) -> None:
     assert found["inflight_sample_age_oldest_seconds", ()] == 9.0
     assert found["inflight_sample_age_newest_seconds", ()] == 0.5
     assert found["inflight_reloads_total", (("outcome", "refused"), ("what", "targets"))] == 1
+
+
+def test_what_is_found_in_the_cluster_is_shown_where_it_is_looked_for(full_discovery: Any) -> None:
+    found = samples(own_metrics_page(Telemetry(), None, NOW, full_discovery))
+    assert found["inflight_discovery_autoscalers", ()] == 4
+    assert found["inflight_discovery_workloads", ()] == 3
+    assert found["inflight_discovery_pods", ()] == 17
+    assert found["inflight_discovery_problems", (("kind", "no_port"),)] == 2
+    assert found["inflight_discovery_problems", (("kind", "overlap"),)] == 0
+    assert b"inflight_discovery" not in own_metrics_page(Telemetry(), None, NOW)
+
+
+def test_who_was_not_let_in_is_counted_by_cause(get: Any, telemetry: Telemetry) -> None:
+    def refused() -> dict[str, float]:
+        found = samples(own_metrics_page(telemetry, None, NOW))
+        return {labels[0][1]: n for (name, labels), n in found.items() if name == "inflight_door_refusals_total"}
+
+    assert refused() == dict.fromkeys(get_args(DoorCause), 0), "all of them, so that a first one is seen to be new"
+    get(EXTERNAL, authorization="")
+    get(EXTERNAL, authorization="Bearer ")
+    get(EXTERNAL, authorization="Bearer wrong")
+    get(EXTERNAL, authorization="Basic dDB==")
+    get("/livez", authorization="Bearer wrong")
+    get(EXTERNAL)
+    assert refused() == {**dict.fromkeys(get_args(DoorCause), 0), "no_credentials": 2, "bad_token": 2}
 
 
 def test_durations_are_a_histogram(busy: Telemetry) -> None:

@@ -6,7 +6,8 @@
 `api` is the pure part, a function from request to response; the rest is certificates, sockets and the command's run.
 """
 
-from inflight.serve.api.questions import SampleSource
+from inflight.serve.api.outcomes import SampleSource
+from inflight.serve.api.workloads import WorkloadSource
 from inflight.serve.server import RunningServer, ServeError, start_server
 
-__all__ = ["RunningServer", "SampleSource", "ServeError", "start_server"]
+__all__ = ["RunningServer", "SampleSource", "ServeError", "WorkloadSource", "start_server"]

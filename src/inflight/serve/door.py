@@ -2,6 +2,10 @@
 
 Stands between the transport and the API function, which then asks for no token of its own. The health paths are open;
 everything else needs a caller whom the cluster knows and lets read that path. Without the cluster nobody comes in.
+
+Who shows no credentials reads no other path, whatever the cluster binds to `system:unauthenticated` for its own
+`/version` and discovery (Kubernetes binds `system:public-info-viewer`): our release is nothing for strangers. Whether
+they may read a metric is the cluster's to say, since nobody binds that by accident.
 """
 
 import asyncio
@@ -29,11 +33,14 @@ from inflight.cluster import (
     User,
     read_kubeconfig,
 )
+from inflight.cluster.authentication import bearer_token
 from inflight.cluster.credentials import PeerCertificate, read_chain
+from inflight.cluster.errors import ApiError
 from inflight.cluster.tokens import ReviewError
+from inflight.cluster.users import UNAUTHENTICATED_GROUP
 from inflight.objects.status import forbidden, forbidden_path
 from inflight.serve.api.messages import Request
-from inflight.serve.api.refusals import Refused
+from inflight.serve.api.refusals import DoorCause, Refused
 from inflight.serve.api.routes import (
     CUSTOM,
     EXTERNAL,
@@ -49,6 +56,8 @@ from inflight.serve.api.uri import split_target
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 LOG_SECONDS = 10.0
 """A sentence that repeats is written so often at most: strangers must not fill the log."""
+SHORTEST_LOG_SECONDS = 1.0
+"""Between two lines of one cause, also where each sentence is another."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +90,7 @@ class ClusterDoor:
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._trust = trust
-        self._said: dict[str, tuple[float, str]] = {}
+        self._said: dict[DoorCause, tuple[float, str]] = {}
 
     async def refusal(self, request: Request, headers: tuple[tuple[str, str], ...], peer: Peer) -> Refused | None:
         """Bad targets are left to the API function, which says what is wrong with them to anybody."""
@@ -95,31 +104,40 @@ class ClusterDoor:
         try:
             user = await self._authenticator.identify(credentials, self._trust.trust, time.time())
         except NotAuthenticatedError as error:
-            self._say("unauthenticated", str(error))
-            return Refused(401, "Unauthorized")
+            shown: DoorCause = "bad_token" if bearer_token(credentials.header("authorization")) else "bad_certificate"
+            self._say(shown, str(error))
+            return Refused(401, "Unauthorized", at_door=shown)
         except ReviewError as error:
-            self._say("authentication", str(error))
-            return Refused(503, "it cannot be found out who is asking: see the log of the metrics server")
+            self._say(_why_unasked(error), str(error))
+            sentence = "it cannot be found out who is asking: see the log of the metrics server"
+            return Refused(503, sentence, at_door=_why_unasked(error))
         return await self._not_allowed(user, attributes_of(request.method, segments, parameters))
 
     async def _not_allowed(self, user: User, attributes: Attributes) -> Refused | None:
+        is_stranger = UNAUTHENTICATED_GROUP in user.groups
+        if is_stranger and attributes.path:
+            reason = "without credentials the health paths can be read and nothing else"
+            return Refused(403, denial(user, attributes, reason), at_door="no_credentials")
         try:
             verdict = await self._authorizer.review(user, attributes)
         except ReviewError as error:
-            self._say("authorization", str(error))
-            # The caller is known, and for the HPA this is the place where a person looks.
-            return Refused(503, f"it cannot be found out what {user.name[:200]!r} may do: {error}")
+            self._say(_why_unasked(error), str(error))
+            # The caller is known, and for the HPA this is the place where a person looks. A stranger is told nothing.
+            why = "see the log of the metrics server" if is_stranger else str(error)
+            sentence = f"it cannot be found out what {user.name[:200]!r} may do: {why}"
+            return Refused(503, sentence, at_door=_why_unasked(error))
         if verdict.allowed:
             return None
-        return Refused(403, denial(user, attributes, verdict.reason))
+        cause: DoorCause = "no_credentials" if is_stranger else "forbidden"
+        return Refused(403, denial(user, attributes, verdict.reason), at_door=cause)
 
-    def _say(self, what: str, sentence: str) -> None:
+    def _say(self, cause: DoorCause, sentence: str) -> None:
+        """At most one line a second for each cause, whatever callers send."""
         now = time.monotonic()
-        said_at, said = self._said.get(what, (float("-inf"), ""))
-        if said != sentence or now - said_at >= LOG_SECONDS:
-            if now - said_at >= 1.0:
-                _log.warning("event=not_let_in cause=%s why=%r", what, sentence[:1000])
-            self._said[what] = (now, sentence)
+        said_at, said = self._said.get(cause, (float("-inf"), ""))
+        if now - said_at >= (LOG_SECONDS if said == sentence else SHORTEST_LOG_SECONDS):
+            self._said[cause] = (now, sentence)
+            _log.warning("event=not_let_in cause=%s why=%r", cause, sentence[:1000])
 
 
 class TrustSource(Protocol):
@@ -199,6 +217,12 @@ def take_authorities(context: ssl.SSLContext, trust: Trust) -> None:
     """Adds the authorities of `trust`. None is ever taken out: whom they vouch for is asked at each request."""
     if trust.ca_pem.strip():
         context.load_verify_locations(cadata=trust.ca_pem)
+
+
+def _why_unasked(error: ReviewError) -> DoorCause:
+    """Whether the cluster does not let us ask about callers, or gives no answer."""
+    answered = error.__cause__
+    return "missing_grant" if isinstance(answered, ApiError) and answered.code in {401, 403} else "cluster_unreachable"
 
 
 def _is_health(segments: tuple[str, ...]) -> bool:

@@ -3,7 +3,7 @@ family.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from inflight import __version__
 from inflight.serve.api.telemetry import DURATION_EDGES_SECONDS, Telemetry
@@ -12,11 +12,35 @@ from inflight.signals.writer import format_value
 from inflight.sources import CollectorStats
 
 
-def own_metrics_page(telemetry: Telemetry, stats: CollectorStats | None, now: float) -> bytes:
-    """The page in text format 0.0.4; without a collector's statistics it tells of the API only."""
+class DiscoveryStats(Protocol):
+    """What is found in the cluster at the moment."""
+
+    @property
+    def autoscalers(self) -> int: ...
+
+    @property
+    def workloads(self) -> int: ...
+
+    @property
+    def pods(self) -> int: ...
+
+    @property
+    def problems(self) -> Mapping[Any, int]:
+        """By kind; the kinds are few and known beforehand."""
+        ...
+
+
+def own_metrics_page(
+    telemetry: Telemetry, stats: CollectorStats | None, now: float, discovery: DiscoveryStats | None = None
+) -> bytes:
+    """The page in text format 0.0.4; without the statistics of a collector and of a discovery it tells of the API
+    only.
+    """
     families = list(api_families(telemetry))
     if stats is not None:
         families.extend(collector_families(stats, now))
+    if discovery is not None:
+        families.extend(discovery_families(discovery))
     return render(families)
 
 
@@ -42,6 +66,12 @@ def api_families(telemetry: Telemetry) -> Iterator[Family]:
         [({"cause": cause}, n) for cause, n in sorted(telemetry.refusals.items())],
     )
     yield _durations(telemetry)
+    yield _family(
+        "inflight_door_refusals_total",
+        "counter",
+        "Requests of callers who were not let in, by cause.",
+        [({"cause": cause}, n) for cause, n in sorted(telemetry.door_refusals.items())],
+    )
     yield _family(
         "inflight_api_connections",
         "gauge",
@@ -110,6 +140,23 @@ def collector_families(stats: CollectorStats, now: float) -> Iterator[Family]:
         "gauge",
         "Age of the page received last.",
         _maybe(stats.newest_page_at, now),
+    )
+
+
+def discovery_families(stats: DiscoveryStats) -> Iterator[Family]:
+    """What is followed in the cluster, and what keeps more from being followed."""
+    yield _family(
+        "inflight_discovery_autoscalers", "gauge", "HPAs that ask for a metric of ours.", [({}, stats.autoscalers)]
+    )
+    yield _family("inflight_discovery_workloads", "gauge", "Workloads whose selector is read.", [({}, stats.workloads)])
+    yield _family(
+        "inflight_discovery_pods", "gauge", "Pods kept in memory, of the namespaces of those HPAs.", [({}, stats.pods)]
+    )
+    yield _family(
+        "inflight_discovery_problems",
+        "gauge",
+        "What keeps pods from being followed now, by kind; the log has each with its sentence.",
+        [({"kind": str(kind)}, n) for kind, n in sorted(stats.problems.items())],
     )
 
 

@@ -1,8 +1,6 @@
 """The metrics API on the network: HTTPS, a token, a drain at the end. For the command, the lab and the tests alike."""
 
-import errno
 import secrets
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,23 +9,21 @@ from datetime import UTC, datetime
 import msgspec
 
 from inflight.serve.api.handler import HealthCheck, MetricsApi
-from inflight.serve.api.questions import SampleSource
+from inflight.serve.api.outcomes import SampleSource
 from inflight.serve.api.telemetry import Telemetry
+from inflight.serve.api.workloads import WorkloadSource
 from inflight.serve.arrivals import GOODBYE_SECONDS, Arrivals
 from inflight.serve.certificates import ServingCertificate, make_certificate, server_context
 from inflight.serve.connections import Front
 from inflight.serve.door import Door, ask_for_certificates
-from inflight.serve.own_metrics import own_metrics_page
+from inflight.serve.listening import ServeError, listen
+from inflight.serve.own_metrics import DiscoveryStats, own_metrics_page
 from inflight.sources import CollectorStats
 from inflight.sources.clock import Clock
 
+__all__ = ["RunningServer", "ServeError", "start_server"]
+
 DRAIN_SECONDS = 5.0
-BACKLOG = 512
-"""A crowd that does not fit is held up by whole seconds, until it knocks again; and whoever comes with it."""
-
-
-class ServeError(RuntimeError):
-    """The server cannot start; the sentence says what to change."""
 
 
 class RunningServer(msgspec.Struct, frozen=True):
@@ -64,6 +60,8 @@ async def start_server(
     health: HealthCheck = lambda _: "",
     warming_up: Callable[[], str] = lambda: "",
     stats: Callable[[], CollectorStats] | None = None,
+    workloads: WorkloadSource | None = None,
+    discovery_stats: Callable[[], DiscoveryStats] | None = None,
     telemetry: Telemetry | None = None,
     door: Door | None = None,
 ) -> AsyncIterator[RunningServer]:
@@ -71,6 +69,8 @@ async def start_server(
 
     `source` answers as a Collector does; its `stats`, where given, are shown on `/metrics`. `warming_up` returns a
     sentence while not even the pods known at the start have been read: no value for a whole fleet is given then.
+    `workloads` knows the objects of the cluster that metrics are asked for besides pods, and why a namespace has none
+    that is watched; `discovery_stats` are shown like `stats`.
     With a `door` there is no token: the door decides who may ask, and clients may show certificates.
     """
     telemetry = telemetry if telemetry is not None else Telemetry()
@@ -86,12 +86,26 @@ async def start_server(
 
     def page() -> bytes:
         telemetry.connections = arrivals.count if arrivals is not None else 0
-        return own_metrics_page(telemetry, stats() if stats is not None else None, clock.now())
+        return own_metrics_page(
+            telemetry,
+            stats() if stats is not None else None,
+            clock.now(),
+            discovery_stats() if discovery_stats is not None else None,
+        )
 
-    api = MetricsApi(source, clock, token, health=health, warming_up=warming_up, own_metrics=page, telemetry=telemetry)
+    api = MetricsApi(
+        source,
+        clock,
+        token,
+        health=health,
+        warming_up=warming_up,
+        workloads=workloads,
+        own_metrics=page,
+        telemetry=telemetry,
+    )
     front = Front(api, telemetry, door)
-    listener = _listen(address, port)
-    bound_port = listener.getsockname()[1]
+    listener = listen(address, port)
+    bound_address, bound_port = listener.getsockname()[:2]
     arrivals = Arrivals(
         front, listener, context, telemetry, targets=lambda: stats().targets if stats is not None else 0
     )
@@ -99,7 +113,7 @@ async def start_server(
     try:
         front.sweep()
         yield RunningServer(
-            address=address,
+            address=bound_address,
             port=bound_port,
             token=token or "",
             ca_pem=certificate.ca,
@@ -110,22 +124,3 @@ async def start_server(
         arrivals.close()
         await front.drain(DRAIN_SECONDS)
         await arrivals.all_gone(GOODBYE_SECONDS)
-
-
-def _listen(address: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        return socket.create_server((address, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise ServeError(_why_not(address, port, error)) from error
-
-
-def _why_not(address: str, port: int, error: OSError) -> str:
-    where = f"port {port} of {address}"
-    if error.errno == errno.EADDRINUSE:
-        return f"{where} is in use by another process: stop that one, or choose another --secure-port"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"{address} is no address of this machine: choose another --bind-address"
-    if error.errno == errno.EACCES:
-        return f"{where} needs privileges that this process does not have: choose a --secure-port of 1024 or more"
-    return f"{where} cannot be listened on: {error.strerror or error}"

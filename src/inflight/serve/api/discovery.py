@@ -4,7 +4,7 @@ Sorted, so that two servers say the same; made once and kept as bytes, since kub
 document five times at once to see whether we live and closes without reading.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -45,10 +45,16 @@ class ApiResourceList(msgspec.Struct, frozen=True, rename="camel"):
     resources: tuple[ApiResource, ...]
 
 
-def discovery_document(route: Discovery, names: Iterable[str]) -> ApiGroupList | ApiGroup | ApiResourceList:
-    """The document of a discovery path; `names` are the metrics that are served."""
+def discovery_document(
+    route: Discovery, names: Sequence[str], *, has_workloads: bool = False
+) -> ApiGroupList | ApiGroup | ApiResourceList:
+    """The document of a discovery path; `names` are the metrics that are served.
+
+    With workloads they are listed for the two kinds that everybody has; every other one with a scale answers too.
+    """
     if route.version:
-        return _resources(route.group, route.version, names)
+        prefixes = _prefixes(route.group, has_workloads=has_workloads)
+        return _resources(route.group, route.version, [prefix + name for prefix in prefixes for name in names])
     if route.group:
         return _group(route.group, kind="APIGroup", api_version="v1")
     return ApiGroupList("APIGroupList", "v1", tuple(_group(name) for name in VERSIONS))
@@ -59,7 +65,13 @@ def _group(name: str, *, kind: str = "", api_version: str = "") -> ApiGroup:
     return ApiGroup(name, versions, versions[0], kind, api_version)
 
 
+def _prefixes(group: str, *, has_workloads: bool) -> tuple[str, ...]:
+    if group != CUSTOM:
+        return ("",)
+    return ("deployments.apps/", "pods/", "statefulsets.apps/") if has_workloads else ("pods/",)
+
+
 def _resources(group: str, version: str, names: Iterable[str]) -> ApiResourceList:
-    kind, prefix = ("MetricValueList", "pods/") if group == CUSTOM else ("ExternalMetricValueList", "")
-    resources = tuple(ApiResource(prefix + name, "", True, kind, ("get",)) for name in names)
+    kind = "MetricValueList" if group == CUSTOM else "ExternalMetricValueList"
+    resources = tuple(ApiResource(name, "", True, kind, ("get",)) for name in names)
     return ApiResourceList("APIResourceList", "v1", f"{group}/{version}", resources)

@@ -17,8 +17,10 @@ from inflight.serve.api.discovery import discovery_document
 from inflight.serve.api.messages import Request, Response
 from inflight.serve.api.negotiation import Encoding, choose_encoding
 from inflight.serve.api.options import check_timeout, read_options
-from inflight.serve.api.questions import Outcome, SampleSource, ask_custom, ask_external
+from inflight.serve.api.outcomes import Knowledge, Outcome, SampleSource
+from inflight.serve.api.questions import ask_custom, ask_external
 from inflight.serve.api.refusals import Refused, not_found
+from inflight.serve.api.release import to_semver
 from inflight.serve.api.routes import (
     HEALTH_PATHS,
     PLAIN_PATHS,
@@ -35,6 +37,7 @@ from inflight.serve.api.routes import (
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.api.uri import split_target
 from inflight.serve.api.verdicts import VerdictLog
+from inflight.serve.api.workloads import WorkloadSource
 from inflight.signals.metric_names import served_names
 from inflight.sources.clock import Clock
 
@@ -53,7 +56,10 @@ class Manner(msgspec.Struct, frozen=True):
 
 
 class MetricsApi:
-    """Answers requests from one source of samples. `token` is None only where a door decides who may ask."""
+    """Answers requests from one source of samples. `token` is None only where a door decides who may ask.
+
+    `workloads` knows the cluster's Deployments and the like; without it metrics are served for pods only.
+    """
 
     def __init__(
         self,
@@ -63,6 +69,7 @@ class MetricsApi:
         *,
         health: HealthCheck = lambda _: "",
         warming_up: Callable[[], str] = lambda: "",
+        workloads: WorkloadSource | None = None,
         own_metrics: Callable[[], bytes] = lambda: b"",
         telemetry: Telemetry | None = None,
     ) -> None:
@@ -73,6 +80,7 @@ class MetricsApi:
         self._token = None if token is None else token.encode()
         self._health = health
         self._warming_up = warming_up
+        self._workloads = workloads
         self._own_metrics = own_metrics
         self._telemetry = telemetry if telemetry is not None else Telemetry()
         self._verdicts = VerdictLog()
@@ -96,6 +104,8 @@ class MetricsApi:
         except Refused as refusal:
             if refusal.cause:
                 self._telemetry.refusals[refusal.cause] += 1
+            if refusal.at_door is not None:
+                self._telemetry.door_refusals[refusal.at_door] += 1
             response = refusal_response(refusal, manner)
         api = api_of(route)
         self._telemetry.requests[api, response.status] += 1
@@ -107,10 +117,18 @@ class MetricsApi:
             return
         scheme, _, credentials = authorization.strip().partition(" ")
         if not scheme or (scheme.lower() == "bearer" and not credentials.strip()):
-            raise Refused(403, "forbidden: the token of this server is needed, as in 'Authorization: Bearer TOKEN'")
+            raise Refused(
+                403,
+                "forbidden: the token of this server is needed, as in 'Authorization: Bearer TOKEN'",
+                at_door="no_credentials",
+            )
         given = credentials.strip().encode("utf-8", "surrogateescape")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given, self._token):
-            raise Refused(401, "Unauthorized: the credentials are not the token that this server was started with")
+            raise Refused(
+                401,
+                "Unauthorized: the credentials are not the token that this server was started with",
+                at_door="bad_token",
+            )
 
     def _answer(self, request: Request, route: Route | None, parameters: Mapping[str, str], manner: Manner) -> Response:
         if request.has_body:
@@ -142,21 +160,18 @@ class MetricsApi:
     def _discover(self, route: Discovery, manner: Manner) -> bytes:
         body = self._discovery.get((route, manner))
         if body is None:
-            document = discovery_document(route, served_names())
+            document = discovery_document(route, served_names(), has_workloads=self._workloads is not None)
             body = self._discovery[route, manner] = wire.encode(document, manner.encoding, pretty=manner.pretty)
         return body
 
     def _ask(self, query: CustomQuery | ExternalQuery, parameters: Mapping[str, str], manner: Manner) -> Response:
-        now = self._clock.now()
+        known = Knowledge(self._source, self._clock.now(), self._workloads, self._warming_up())
         question = _describe(query, parameters)
         try:
             if isinstance(query, CustomQuery):
-                outcome = ask_custom(
-                    query, read_options(parameters, external=False, name=query.name), self._source, now
-                )
+                outcome = ask_custom(query, read_options(parameters, external=False, name=query.name), known)
             else:
-                options = read_options(parameters, external=True)
-                outcome = ask_external(query, options, self._source, now, self._warming_up())
+                outcome = ask_external(query, read_options(parameters, external=True), known)
         except Refused as refusal:
             if refusal.cause:
                 self._verdicts.note(question, refusal.cause, refusal.message)
@@ -203,7 +218,7 @@ def _quotable(text: str) -> str:
 
 def _plain_document(route: Route) -> dict[str, Any]:
     if route == Plain("version"):
-        return {"major": "1", "minor": "0", "gitVersion": f"v{__version__}"}
+        return {"major": "1", "minor": "0", "gitVersion": f"v{to_semver(__version__)}"}
     groups = [f"/apis/{group}" for group in VERSIONS]
     versions = [f"/apis/{group}/{version}" for group in VERSIONS for version in VERSIONS[group]]
     return {"paths": sorted(["/apis", *groups, *versions, *(f"/{page}" for page in (*HEALTH_PATHS, *PLAIN_PATHS))])}

@@ -5,6 +5,8 @@ Codes and reasons are those of Kubernetes (apimachinery `pkg/api/errors`), so th
 the stock HPA treats every one of them as a failed metric, and shows the sentence in its condition and event.
 """
 
+from typing import Literal
+
 REASONS = {
     400: "BadRequest",
     401: "Unauthorized",
@@ -20,10 +22,27 @@ REASONS = {
 }
 
 
+DoorCause = Literal[
+    "no_credentials", "bad_token", "bad_certificate", "forbidden", "missing_grant", "cluster_unreachable"
+]
+"""Why somebody was not let in: they showed nothing, something that nobody accepts, or may not; or the cluster does not
+let us ask about them, or cannot be asked.
+"""
+
+
 class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error of ours
     """A request that gets a Status instead of a value."""
 
-    def __init__(self, code: int, message: str, *, cause: str = "", allow: str = "", close: bool = False) -> None:
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        *,
+        cause: str = "",
+        allow: str = "",
+        close: bool = False,
+        at_door: DoorCause | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -33,6 +52,8 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error o
         """The methods that would have been taken."""
         self.close = close
         """Whether what follows on the connection cannot be trusted to be a request."""
+        self.at_door: DoorCause | None = at_door
+        """Why the caller was not let in; None where it was."""
 
     @property
     def reason(self) -> str:

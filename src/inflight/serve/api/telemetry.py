@@ -5,7 +5,9 @@ Every label has few values, known beforehand or bounded by what the code can pro
 
 from bisect import bisect_left
 from collections import Counter
+from typing import get_args
 
+from inflight.serve.api.refusals import DoorCause
 from inflight.serve.api.routes import Api
 
 DURATION_EDGES_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0)
@@ -21,6 +23,8 @@ class Telemetry:
         """Questions without an answer, by cause."""
         self.answers: Counter[tuple[Api, str]] = Counter()
         """Answers given, by API and whether every pod that should have been in it was."""
+        self.door_refusals: Counter[DoorCause] = Counter(dict.fromkeys(get_args(DoorCause), 0))
+        """Requests of those who were not let in, by cause; all causes are there from the start."""
         self.refused_connections: Counter[str] = Counter()
         self.reloads: Counter[tuple[str, str]] = Counter()
         self.connections = 0

@@ -1,0 +1,36 @@
+"""What the API asks about workloads (a Deployment, a StatefulSet, anything with a scale), and of whom."""
+
+from typing import Protocol
+
+from inflight.objects import Selector
+
+
+class Workload(Protocol):
+    """An object of the cluster with the selector of its pods."""
+
+    @property
+    def api_version(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def selector(self) -> Selector: ...
+
+
+class WorkloadSource(Protocol):
+    """What is known of the cluster's objects, from memory: nothing is asked of the cluster while a client waits."""
+
+    def workload(self, namespace: str, resource: str, name: str) -> Workload | str:
+        """By its resource as in paths and in kubectl, such as `deployments.apps`; or a sentence why it is not known."""
+        ...
+
+    def why_unwatched(self, namespace: str) -> str:
+        """Why no pod of a namespace is watched, as a sentence that says what to do; "" where nothing is known."""
+        ...
