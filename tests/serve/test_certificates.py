@@ -3,7 +3,9 @@
 import datetime
 import itertools
 import ssl
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -170,6 +172,23 @@ def test_a_pair_that_is_refused_takes_nothing_away() -> None:
     for broken in (ServingCertificate(other.chain, old.key, None), ServingCertificate(other.chain, b"nothing", None)):
         with pytest.raises(ssl.SSLError):
             load_certificate(context, broken)
+    handshake(context, trusting(old.chain), "localhost")
+
+
+@pytest.mark.parametrize("room_for", range(4))
+def test_a_disk_that_is_full_at_any_moment_takes_nothing_away(room_for: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = self_signed("P-256")
+    context = server_context(old)
+    make, made = tempfile.mkstemp, itertools.count()
+
+    def mkstemp(**keywords: Any) -> tuple[int, str]:
+        if next(made) == room_for:
+            raise OSError(28, "No space left on device")
+        return make(**keywords)
+
+    monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
+    with pytest.raises(CertificateError, match="No space left"):
+        load_certificate(context, self_signed("RSA"))
     handshake(context, trusting(old.chain), "localhost")
 
 

@@ -9,7 +9,7 @@ import os
 import ssl
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -83,30 +83,39 @@ def load_certificate(context: ssl.SSLContext, certificate: ServingCertificate) -
     cannot be written down for a moment, and ssl.SSLError or ValueError where it cannot be served. What was shown
     before stays then.
     """
-    # A pair that is refused half-way would take the old one's key with it: it is tried elsewhere first.
-    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate)
-    _forget_other_kinds(context, certificate)
-    _load(context, certificate)
+    with ExitStack() as stack:
+        # All files are there, and the pair has been tried elsewhere, before anything is touched: one that is refused
+        # half-way takes the old one's key with it.
+        pair = stack.enter_context(_as_file(_whole(certificate)))
+        keyless = [stack.enter_context(_as_file(pem)) for pem in _keyless_of_other_kinds(certificate)]
+        for target in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), context):
+            target.load_cert_chain(pair, password=_no_passphrase)
+        for path in keyless:
+            with suppress(ssl.SSLError):
+                context.load_cert_chain(path)
 
 
 def _load(context: ssl.SSLContext, certificate: ServingCertificate) -> None:
-    with _as_file(certificate.chain + b"\n" + certificate.key) as path:
+    with _as_file(_whole(certificate)) as path:
         context.load_cert_chain(path, password=_no_passphrase)
 
 
-def _forget_other_kinds(context: ssl.SSLContext, certificate: ServingCertificate) -> None:
+def _whole(certificate: ServingCertificate) -> bytes:
+    return certificate.chain + b"\n" + certificate.key
+
+
+def _keyless_of_other_kinds(certificate: ServingCertificate) -> list[bytes]:
     """OpenSSL keeps one pair for each kind of key and lets the client's preference choose: an RSA pair (cert-manager's
     default) loaded over a P-256 one would never be shown.
 
     There is no call that takes a pair out. But a certificate that comes without its key displaces the key in its
     place (`ssl_set_cert` in OpenSSL's ssl/ssl_rsa.c), and a place without a key is passed over.
     """
-    with suppress(ValueError, UnsupportedAlgorithm):
+    try:
         ours = type(x509.load_pem_x509_certificate(certificate.chain).public_key())
-        for key in _public_keys():
-            if not isinstance(key, ours):
-                with _as_file(_keyless(key)) as path, suppress(ssl.SSLError):
-                    context.load_cert_chain(path)
+        return [_keyless(key) for key in _public_keys() if not isinstance(key, ours)]
+    except (ValueError, UnsupportedAlgorithm):
+        return []
 
 
 def _public_keys() -> Iterator[CertificatePublicKeyTypes]:
