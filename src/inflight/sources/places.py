@@ -127,7 +127,7 @@ def _place(url: URL, all_urls: Mapping[URL, Failure]) -> str:
     hosts = {one.host for one in all_urls}
     paths = {one.raw_path for one in all_urls}
     origins = {one.origin() for one in all_urls}
-    host = f"{url.host}" if len(hosts) > 1 else ""
+    host = f"{url.host_subcomponent}" if len(hosts) > 1 else ""
     port = f":{url.port}" if len(origins) > 1 or len(paths) == 1 else ""
     return host + port + (_clip(url.raw_path, _PATH_LENGTH) if len(paths) > 1 else "")
 
