@@ -5,13 +5,17 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 import trustme
 
+from inflight import __version__
 from inflight.cluster import Attributes, Authenticator, Authorizer, Client, TokenReviewer, Trust, parse_trust
 from inflight.cluster.access import PATH as ACCESS
 from inflight.cluster.tokens import PATH as TOKENS
+from inflight.objects import Selector, parse_selector
 from inflight.serve import RunningServer, start_server
+from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.api.uri import split_target
 from inflight.serve.door import ClusterDoor, attributes_of, take_authorities
 from inflight.signals.series import PodSample
@@ -25,7 +29,23 @@ AS_ALICE = {"X-Remote-User": "alice", "X-Remote-Group": "dev", "X-Remote-Uid": "
 class OnePod:
     def samples(self, signal: str, namespace: str | None = None) -> Sequence[PodSample]:
         now = WallClock().now()
-        return [PodSample("ns", "a", {}, 5.0, now - 1, "", reported_before=True, alive=True)]
+        return [PodSample("ns", "a", {"app": "web"}, 5.0, now - 1, "", reported_before=True, alive=True)]
+
+
+class Web(msgspec.Struct, frozen=True):
+    api_version: str = "apps/v1"
+    kind: str = "Deployment"
+    namespace: str = "ns"
+    name: str = "web"
+    selector: Selector = parse_selector("app=web")
+
+
+class OneDeployment:
+    def workload(self, namespace: str, resource: str, name: str) -> Web | str:
+        return Web() if (namespace, resource, name) == ("ns", "deployments.apps", "web") else "nobody names it"
+
+    def why_unwatched(self, namespace: str) -> str:
+        return ""
 
 
 class Held:
@@ -42,6 +62,7 @@ class House:
         self.cluster = cluster
         self.proxy = proxy
         self.held = Held(trust_of(cluster, proxy))
+        self.telemetry = Telemetry()
         self.server: RunningServer
 
     async def get(
@@ -89,7 +110,9 @@ async def house(server: Any, client: Client, authorities: tuple[trustme.CA, trus
     house = House(*authorities)
     server.give("POST", ACCESS, {"status": {"allowed": True}})
     door = ClusterDoor(Authenticator(TokenReviewer(client)), Authorizer(client), house.held)
-    async with start_server(OnePod(), WallClock(), door=door) as running:
+    async with start_server(
+        OnePod(), WallClock(), door=door, workloads=OneDeployment(), telemetry=house.telemetry
+    ) as running:
         take_authorities(running.context, house.held.trust)
         house.server = running
         yield house
@@ -140,6 +163,34 @@ async def test_a_rotated_authority_counts_and_the_old_one_no_longer(house: House
     assert (await house.get(EXTERNAL, signed_by=house.cluster, name="bob"))[0] == 401
 
 
+async def test_a_workloads_metric_is_asked_about_as_its_subresource_and_then_answered(
+    house: House, server: Any
+) -> None:
+    path = f"{CUSTOM}/deployments.apps/web/inflight_requests"
+    status, body = await house.get(path, signed_by=house.proxy, name="front-proxy-client", headers=AS_ALICE)
+    assert (status, '"value":"5"' in body, '"name":"web"' in body) == (200, True, True)
+    assert server.bodies[0]["spec"]["resourceAttributes"] == {
+        "verb": "get",
+        "group": "custom.metrics.k8s.io",
+        "version": "v1beta2",
+        "resource": "deployments.apps",
+        "subresource": "inflight_requests",
+        "namespace": "ns",
+        "name": "web",
+    }
+
+
+async def test_who_may_not_read_a_workloads_metric_does_not_learn_whether_it_exists(house: House, server: Any) -> None:
+    server.give("POST", ACCESS, {"status": {"allowed": False}})
+    answers = [
+        await house.get(f"{CUSTOM}/deployments.apps/{name}/inflight_requests", signed_by=house.cluster, name="bob")
+        for name in ("web", "wax")
+    ]
+    assert [status for status, _ in answers] == [403, 403]
+    assert answers[0][1] == answers[1][1].replace("wax", "web")
+    assert 'resource \\"deployments.apps/inflight_requests\\"' in answers[0][1]
+
+
 async def test_nobody_is_asked_about_as_anonymous(house: House, server: Any) -> None:
     server.give("POST", ACCESS, {"status": {"allowed": False, "reason": "no RBAC policy matched"}})
     status, body = await house.get(EXTERNAL, headers=AS_ALICE)
@@ -147,6 +198,86 @@ async def test_nobody_is_asked_about_as_anonymous(house: House, server: Any) -> 
     assert 'User \\"system:anonymous\\" cannot list resource \\"inflight_requests\\"' in body
     assert "no RBAC policy matched" in body
     assert server.bodies[0]["spec"]["groups"] == ["system:unauthenticated"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/version", "/metrics", "/apis", "/apis/custom.metrics.k8s.io/v1beta1", "/", "/openapi/v2"]
+)
+async def test_a_stranger_reads_health_and_nothing_else_whatever_the_cluster_grants(
+    house: House, server: Any, path: str
+) -> None:
+    """Kubernetes binds `/version` to strangers; here the cluster is not even asked."""
+    server.give("POST", ACCESS, {"status": {"allowed": True, "reason": "system:public-info-viewer"}})
+    status, body = await house.get(path)
+    assert status == 403
+    assert f'User \\"system:anonymous\\" cannot get path \\"{path}\\"' in body
+    assert __version__ not in body
+    assert server.requests == []
+    assert (await house.get(path, signed_by=house.cluster, name="bob"))[0] == (404 if path == "/openapi/v2" else 200)
+
+
+async def test_a_stranger_for_whom_the_front_proxy_speaks_is_one_too(house: House, server: Any) -> None:
+    headers = {"X-Remote-User": "system:anonymous", "X-Remote-Group": "system:unauthenticated"}
+    status, _ = await house.get("/version", signed_by=house.proxy, name="front-proxy-client", headers=headers)
+    assert (status, server.requests) == (403, [])
+
+
+async def test_whether_strangers_may_read_a_metric_is_the_clusters_to_say(house: House, server: Any) -> None:
+    assert (await house.get(EXTERNAL))[0] == 200
+    assert server.bodies[0]["spec"]["user"] == "system:anonymous"
+
+
+async def test_a_stranger_does_not_learn_why_the_cluster_says_nothing(house: House, server: Any) -> None:
+    server.give("POST", ACCESS, server.status(403, "Forbidden", "cannot create subjectaccessreviews"), status=403)
+    status, body = await house.get(EXTERNAL)
+    assert status == 503
+    assert "see the log" in body
+    assert "subjectaccessreviews" not in body
+
+
+async def test_each_refusal_has_its_cause(house: House, server: Any) -> None:
+    def causes() -> dict[str, int]:
+        return {cause: n for cause, n in house.telemetry.door_refusals.items() if n}
+
+    await house.get("/version")
+    assert causes() == {"no_credentials": 1}
+    server.give("POST", ACCESS, {"status": {"allowed": False}})
+    await house.get(EXTERNAL)
+    assert causes() == {"no_credentials": 2}
+    await house.get(EXTERNAL, signed_by=house.cluster, name="bob")
+    assert causes() == {"no_credentials": 2, "forbidden": 1}
+    server.give("POST", TOKENS, {"status": {"authenticated": False}})
+    await house.get(EXTERNAL, headers={"Authorization": "Bearer bad"})
+    await house.get(EXTERNAL, signed_by=house.proxy, name="somebody-else")
+    assert causes() == {"no_credentials": 2, "forbidden": 1, "bad_token": 1, "bad_certificate": 1}
+    server.give("POST", ACCESS, server.status(403, "Forbidden", "cannot create"), status=403)
+    await house.get(EXTERNAL, signed_by=house.cluster, name="carol")
+    server.give("POST", TOKENS, server.status(401, "Unauthorized", "Unauthorized"), status=401)
+    await house.get(EXTERNAL, headers={"Authorization": "Bearer other"})
+    assert causes()["missing_grant"] == 2
+    server.give("POST", ACCESS, server.status(500, "InternalError", "etcd is away"), status=500)
+    await house.get(EXTERNAL, signed_by=house.cluster, name="dave")
+    server.give("POST", TOKENS, {"nonsense": True})
+    await house.get(EXTERNAL, headers={"Authorization": "Bearer third"})
+    assert causes()["cluster_unreachable"] == 2
+    await house.get("/livez", headers={"Authorization": "Bearer bad"})
+    assert sum(causes().values()) == 9
+
+
+def test_what_strangers_send_writes_a_line_a_second_at_most(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither may a flood of different sentences fill the log, nor keep it silent."""
+    now = 0.0
+    monkeypatch.setattr("inflight.serve.door.time.monotonic", lambda: now)
+    door = ClusterDoor(None, None, None)  # type: ignore[arg-type]
+    for tenth in range(300):
+        now = tenth / 10
+        door._say("bad_certificate", f"not accepted: the certificate of 'stranger {tenth}'" + "x" * 5_000)
+        door._say("bad_token", "not accepted: a token that the cluster does not know")
+    assert len([line for line in caplog.messages if "cause=bad_certificate" in line]) == 30
+    assert len([line for line in caplog.messages if "cause=bad_token" in line]) == 3
+    assert max(map(len, caplog.messages)) < 1_200
 
 
 async def test_a_bad_token_is_unauthorized_and_a_good_one_is_not(house: House, server: Any) -> None:
@@ -194,6 +325,23 @@ def attributes(target: str, method: str = "GET") -> Attributes:
         (
             f"{CUSTOM}/deployments.apps/a/m",
             {"verb": "get", "resource": "deployments.apps", "subresource": "m", "name": "a"},
+        ),
+        (
+            f"{CUSTOM}/Deployments.apps/a/m",
+            {"verb": "get", "resource": "Deployments.apps", "subresource": "m", "name": "a"},
+        ),
+        (
+            f"{CUSTOM}/statefulsets.apps/a/vllm%3Anum_requests_running?metricLabelSelector=x",
+            {
+                "verb": "get",
+                "resource": "statefulsets.apps",
+                "subresource": "vllm:num_requests_running",
+                "name": "a",
+            },
+        ),
+        (
+            f"{CUSTOM}/leaderworkersets.leaderworkerset.x-k8s.io//m",
+            {"verb": "get", "resource": "leaderworkersets.leaderworkerset.x-k8s.io", "subresource": "m", "name": "*"},
         ),
         (f"{CUSTOM}/metrics/m", {"verb": "get", "resource": "metrics", "name": "m"}),
     ],

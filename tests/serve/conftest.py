@@ -174,6 +174,17 @@ def cluster_get(pods: Pods, clock: FixedClock, telemetry: Telemetry, workloads: 
     return asking(MetricsApi(pods, clock, TOKEN, telemetry=telemetry, workloads=workloads))
 
 
+@pytest.fixture
+def new_cluster(clock: FixedClock) -> Callable[[], tuple[Get, Pods, Workloads]]:
+    """For tests that need a fresh one for each example."""
+
+    def make() -> tuple[Get, Pods, Workloads]:
+        pods, workloads = Pods(), Workloads()
+        return asking(MetricsApi(pods, clock, TOKEN, workloads=workloads)), pods, workloads
+
+    return make
+
+
 def asking(api: MetricsApi) -> Get:
     def ask(target: str, method: str = "GET", authorization: str = f"Bearer {TOKEN}", **fields: Any) -> Reply:
         response = api.handle(Request(method, target, authorization, **fields))
