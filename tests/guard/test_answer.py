@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,6 +102,50 @@ def test_a_pod_with_nothing_to_measure_is_neither_seen_nor_missed() -> None:
     assert refused(answer(question, [old, pod("busy", 0.7)], NOW)).code == "pods_unseen"
 
 
+def settling(name: str, **more: Any) -> PodSample:
+    return pod(name, None, None, settling=True, **more)
+
+
+@pytest.mark.parametrize("across", ["sum", "mean", "max"])
+def test_nothing_is_said_of_a_fleet_while_a_pod_that_was_there_before_has_not_been_read(across: Any) -> None:
+    question = Question("inflight_requests", "in_flight", per_pod=False, across=across)
+    fleet = [pod("a"), settling("b", missing="no page was received yet"), settling("c", failure="timed out")]
+    outcome = refused(answer(question, [*fleet, pod("d"), pod("gone", None, alive=False)], NOW))
+    assert outcome.code == "warming_up"
+    assert outcome.reason == ("inflight_requests: just started: 2 of 4 pods have not been read yet: b, c (timed out)")
+
+
+def test_a_settling_pod_whose_value_is_there_counts() -> None:
+    outcome = said(answer(SUM, [pod("a", 3.0), pod("b", 4.0, settling=True, reported_before=False)], NOW))
+    assert (outcome.value, outcome.seen) == (7.0, 2)
+
+
+def test_a_rate_waits_for_the_second_page_of_a_settling_pod() -> None:
+    once = pod("b", None, 1.0, settling=True, reported_before=False, missing="one page only")
+    outcome = refused(answer(Question("m", "s", per_pod=False), [pod("a"), once], NOW))
+    assert outcome.code == "warming_up"
+    assert outcome.reason.endswith("1 of 2 pods have not been read twice yet, which rates need: b (one page only)")
+
+
+def test_a_pod_that_reported_and_fell_silent_goes_before_one_that_settles() -> None:
+    outcome = refused(answer(SUM, [pod("a", None, 60.0), settling("b")], NOW))
+    assert outcome.code == "pods_unseen"
+    assert "1 of 1 pods unseen" in outcome.reason
+
+
+def test_pods_that_settle_change_no_answer_per_pod_and_no_pods_are_no_pods() -> None:
+    assert [value.name for value in said(answer(EACH, [pod("a"), settling("b")], NOW)).values] == ["a"]
+    assert refused(answer(EACH, [settling("b")], NOW)).code == "no_value"
+    assert refused(answer(SUM, [settling("b")], NOW)).code == "warming_up"
+    assert refused(answer(SUM, [settling("b", alive=False)], NOW)).code == "no_value"
+
+
+def test_the_sentence_stays_short_while_thousands_of_pods_settle() -> None:
+    reason = refused(answer(SUM, [settling(f"{'x' * 240}-{n}", failure="y" * 500) for n in range(5000)], NOW)).reason
+    assert len(reason) <= MAX_LENGTH
+    assert "5000 of 5000 pods have not been read yet" in reason
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0, 1e300])
 def test_a_lie_is_not_added(value: float) -> None:
     outcome = refused(answer(SUM, [pod("a"), pod("liar", value)], NOW))
@@ -154,6 +199,7 @@ SAMPLES = st.lists(
         alive=st.booleans(),
         failure=st.sampled_from(["", "timed out"]),
         quiet=st.booleans(),
+        settling=st.booleans(),
     ),
     max_size=8,
 )
@@ -235,6 +281,20 @@ def test_one_living_pod_that_has_reported_and_is_silent_makes_any_combination_un
         said(outcome)
     else:
         assert refused(outcome).code == "pods_unseen"
+
+
+@settings(max_examples=100)
+@given(QUESTIONS, SAMPLES)
+def test_no_combination_leaves_out_a_living_pod_that_settles(question: Question, samples: list[PodSample]) -> None:
+    left_out = [s for s in samples if s.settling and s.alive and not usable(s)]
+    outcome = answer(question, samples, NOW)
+    if question.per_pod:
+        calm = [msgspec.structs.replace(s, settling=False) for s in samples]
+        assert outcome == answer(question, calm, NOW)
+    elif left_out:
+        assert refused(outcome).code in {"warming_up", "pods_unseen"}
+    else:
+        assert not isinstance(outcome, Unknown) or outcome.code != "warming_up"
 
 
 @settings(max_examples=60)

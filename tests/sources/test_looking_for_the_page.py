@@ -237,7 +237,6 @@ class QuickClock:
         return self.time
 
     async def sleep(self, seconds: float) -> None:
-        """Not a moment."""
         self.time += max(0.0, seconds)
         await asyncio.sleep(0)
 
