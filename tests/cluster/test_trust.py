@@ -113,7 +113,7 @@ async def test_a_change_is_taken_and_nonsense_is_not(
             assert watcher.problem == ""
             published.publish(data_of(*authorities, client_ca_file="nonsense"))
             published.publish(data_of(*authorities, requestheader_allowed_names='["other"]'))
-            while len(taken) < 2:  # noqa: ASYNC110
+            while len(taken) < 2:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.005)
     finally:
         task.cancel()
@@ -127,7 +127,7 @@ async def test_a_role_that_is_missing_is_named(server: Any, client: Client) -> N
     task = asyncio.create_task(watcher.run())
     try:
         async with asyncio.timeout(10):
-            while "may not list" not in watcher.problem:  # noqa: ASYNC110
+            while "may not list" not in watcher.problem:  # noqa: ASYNC110 - a sentence sets no event
                 await asyncio.sleep(0.005)
     finally:
         task.cancel()

@@ -185,6 +185,10 @@ class TestFiles:
             ((LATER, "--engine", "vlm"), "'vlm' is not in the catalogue; it has vllm"),
             ((LATER, "-o", "xml"), "xml"),
             ((LATER, "--interval", "-1"), "-1"),
+            ((LATER, "--interval", "nan"), "nan is not a finite number"),
+            ((LATER, "--interval", "inf"), "inf is not a finite number"),
+            (("http://localhost:1/x", "--timeout", "nan"), "nan is not a finite number"),
+            (("http://localhost:1/x", "--timeout", "1e999"), "1e999 is not a finite number"),
             (("ftp://host/x",), "begins with http:// or https://, not 'ftp'"),
             (("http://host:99999/x",), "not a URL"),
             (("http://localhost:1/x", LATER), "read twice by itself"),
@@ -363,6 +367,23 @@ class TestServers:
                 report = json.loads(result.stdout)
                 assert report["engine"] == "trtllm_serve"
                 assert report["source"] == f"http://{address}/prometheus/metrics"
+
+    async def test_a_page_of_no_known_engine_is_passed_over_for_one_that_is_known(self) -> None:
+        asked: list[str] = []
+
+        async def answer(request: web.Request) -> web.Response:
+            asked.append(request.path)
+            known = request.path == "/prometheus/metrics" and len(asked) < 4
+            return web.Response(text="trtllm_num_requests_running 3\n" if known else "envoy_server_live 1\n")
+
+        async with serving(answer) as address:
+            result = await run_beside(address, "--interval", "0", "-o", "json")
+            assert json.loads(result.stdout)["source"] == f"http://{address}/prometheus/metrics"
+            asked += [""] * 4
+            nowhere = await run_beside(address, "--interval", "0")
+        assert nowhere.exit_code == 1
+        assert f"http://{address}/metrics: no engine of the catalogue is recognized" in nowhere.stderr
+        assert "envoy" in nowhere.stderr
 
     async def test_an_address_without_any_page_says_so(self) -> None:
         async with serving(pages(vllm(1)), path="/elsewhere") as address:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from inflight.cli.finite import FiniteRange
+
 if TYPE_CHECKING:
     from inflight.lab.emulator import Fault, ServerSettings
     from inflight.sim.engine import EngineConfig
@@ -36,11 +38,9 @@ Examples:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of answer lengths, texts and ids.")
 @click.option("--speed", type=float, default=1.0, show_default=True, help="Seconds of the engine in one of the wall.")
 @click.option(
-    "--cold-start", type=click.FloatRange(0), default=0.0, help="Engine seconds to load, the port refused meanwhile."
+    "--cold-start", type=FiniteRange(0), default=0.0, help="Engine seconds to load, the port refused meanwhile."
 )
-@click.option(
-    "--grace", type=click.FloatRange(0), default=30.0, show_default=True, help="Wall seconds to drain on SIGTERM."
-)
+@click.option("--grace", type=FiniteRange(0), default=30.0, show_default=True, help="Wall seconds to drain on SIGTERM.")
 @click.option("--data-parallel-size", type=click.IntRange(1, 64), default=1, show_default=True, help="Engines inside.")
 @click.option("--max-num-seqs", type=click.IntRange(1), default=None, help="Batch limit of an engine.")
 @click.option("--max-num-batched-tokens", type=click.IntRange(1), default=None, help="Token budget of a step.")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 import msgspec
 
+from inflight.cli.finite import FiniteRange
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -72,14 +74,14 @@ Examples:
 @click.argument("later", metavar="[FILE]", required=False)
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     help="Seconds between the readings of a URL (default 3; 0: read once), or how far apart two files were taken.",
 )
 @click.option("--engine", help="Read the page as this engine's instead of recognizing it.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=5.0,
     show_default=True,
     help="Seconds for one page of a server; serve gives it the default.",
@@ -263,19 +265,28 @@ class _Visit:
         self._credentials = Credentials()
 
     async def find(self, urls: "list[yarl.URL]") -> "tuple[yarl.URL, float, PageReading]":
-        """The first place that has a page. Raises TargetError with what the first place said, or the server itself."""
+        """The first place that shows an engine's page, else the first that has a page at all. Raises TargetError with
+        what the first place said, or the server itself.
+        """
         from inflight.sources.attempt import LOOK_ELSEWHERE
         from inflight.sources.scrape import Failure
 
         first: TargetError | None = None
+        unknown: tuple[yarl.URL, float, PageReading] | None = None
         for url in urls:
             at, outcome = await self._attempt(url)
             if not isinstance(outcome, Failure):
-                return url, at, outcome
+                if outcome.engine is not None:
+                    return url, at, outcome
+                unknown = unknown or (url, at, outcome)
+                continue
             error = _told(url, outcome)
             first = first or error
             if outcome.reason not in LOOK_ELSEWHERE:
-                raise error
+                first = error
+                break
+        if unknown is not None:
+            return unknown
         assert first is not None
         raise first
 

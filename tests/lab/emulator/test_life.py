@@ -150,6 +150,13 @@ def test_a_port_that_is_taken_is_a_sentence_and_exit_2() -> None:
         (["--num-gpu-blocks", "10"], "one full sequence must fit"),
         (["--max-num-batched-tokens", "100"], "is below max_num_seqs"),
         (["--cold-start", "-1"], "--cold-start"),
+        (["--cold-start", "nan"], "nan is not a finite number"),
+        (["--cold-start", "inf"], "inf is not a finite number"),
+        (["--grace", "nan"], "nan is not a finite number"),
+        (["--grace", "1e999"], "1e999 is not a finite number"),
+        (["--answer-median", "nan"], "at most their mean"),
+        (["--answer-mean", "nan"], "at most their mean"),
+        (["--fault", "slow:nan"], "not 'nan'"),
         (["--host", "no.such.host.invalid", "--port", "0"], "cannot listen on no.such.host.invalid:0"),
     ],
 )
