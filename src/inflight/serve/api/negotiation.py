@@ -5,6 +5,7 @@ aggregated discovery document) is not spoken here; kube-aggregator takes plain J
 documents" (kube-aggregator `pkg/apiserver/handler_discovery.go`), and plain discovery is what it gets.
 """
 
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -25,6 +26,8 @@ class _Clause(msgspec.Struct, frozen=True):
     form: str
 
 
+# Clients of one kind send one header: remembered, it costs nothing. At most 64 times a header's 8 KiB.
+@lru_cache(maxsize=64)
 def choose_encoding(accept: str, *, discovery: bool = False) -> Encoding | None:
     """The encoding that the header asks for first (by q, then by order); None where none is spoken.
 
