@@ -79,7 +79,7 @@ class Reflector(Generic[T]):
     """Of one path; `objects` is the copy. `decode` picks what is kept of an object; what it gives None for is not kept.
 
     `decode` gets the object as `item_type`, read from JSON (by default as plain values). An object that is not of this
-    type, or for which `decode` raises ValueError, stays as it was, and `failed` is told (LeftOutError).
+    type, or for which `decode` raises, stays as it was, and `failed` is told (LeftOutError).
     """
 
     def __init__(
@@ -107,6 +107,7 @@ class Reflector(Generic[T]):
         self._backoff_seconds = backoff_seconds
         self._random = random_source if random_source is not None else random.Random()
         self._version = ""
+        self._namespace = ""
         self.objects: dict[Key, T] = {}
         self.synced = asyncio.Event()
         """Set once the first list is whole."""
@@ -146,7 +147,7 @@ class Reflector(Generic[T]):
         while True:
             page = _read(await self._client.request("GET", self._path, params=params), _Page, what)
             for item in page.items or ():
-                key, _ = _identity(item, what)
+                key, _ = self._identity(item, what)
                 kept = self._kept(key, item)
                 if kept is not None:
                     found[key] = kept
@@ -202,7 +203,7 @@ class Reflector(Generic[T]):
             return
         if event.type not in {"ADDED", "MODIFIED", "DELETED"}:
             raise UnreachableError(f"{what}: an event of the unknown type {event.type[:40]!r}")
-        key, version = _identity(event.object, what)
+        key, version = self._identity(event.object, what)
         before = self.objects.get(key)
         now = None if event.type == "DELETED" else self._kept(key, event.object)
         self._version = _version(version, what)
@@ -221,10 +222,19 @@ class Reflector(Generic[T]):
         if now is not None or before is not None:
             self._changed(self.objects)
 
+    def _identity(self, item: msgspec.Raw, what: str) -> tuple[Key, _Head]:
+        head = _read(item, _Head, what)
+        if not head.metadata.name:
+            raise UnreachableError(f"{what}: an object without a name")
+        namespace = head.metadata.namespace or ""
+        # Objects come by namespace: thousands of keys then share one text.
+        self._namespace = self._namespace if namespace == self._namespace else namespace
+        return (self._namespace, head.metadata.name), head
+
     def _kept(self, key: Key, item: msgspec.Raw) -> T | None:
         try:
             return self._decode(self._item.decode(item))
-        except (ValueError, RecursionError) as error:
+        except Exception as error:  # noqa: BLE001 - one object, however strange, must not hold up the others
             where = f"{self._path}: the object {'/'.join(part for part in key if part)[:300]} cannot be read"
             self._failed(LeftOutError(f"{where}, and stays as it was: {error}"))
             return self.objects.get(key)
@@ -238,13 +248,6 @@ def _read(content: bytes | msgspec.Raw, wanted: type[D], what: str) -> D:
         return msgspec.json.decode(content, type=wanted)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise UnreachableError(f"{what}: the answer is not what an API server gives: {error}") from error
-
-
-def _identity(item: msgspec.Raw, what: str) -> tuple[Key, _Head]:
-    head = _read(item, _Head, what)
-    if not head.metadata.name:
-        raise UnreachableError(f"{what}: an object without a name")
-    return (head.metadata.namespace or "", head.metadata.name), head
 
 
 def _version(head: _Head, what: str) -> str:

@@ -18,6 +18,7 @@ from inflight.objects import (
     Selector,
     SelectorError,
 )
+from inflight.signals.foreign import printable
 from inflight.signals.metric_names import find_metric
 
 MAX_ASKS = 64
@@ -115,7 +116,7 @@ def _external(name: str, label_selector: LabelSelector | None) -> Ask:
     try:
         selector = label_selector.to_selector()
     except SelectorError as error:
-        return Ask("External", name, problem=f"its selector cannot be used: {str(error)[:MAX_NAME]}")
+        return Ask("External", name, problem=f"its selector cannot be used: {printable(str(error)[:MAX_NAME])}")
     length = len(str(selector))
     if length > MAX_SELECTOR_TEXT:
         problem = f"its selector has {length} characters; at most {MAX_SELECTOR_TEXT} are followed"

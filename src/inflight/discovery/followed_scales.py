@@ -49,12 +49,9 @@ class FollowedScales:
         return {scale.workload.key: scale.known for scale in scales if scale.known is not None}
 
     def note_pods(self, namespace: str, without_pods: frozenset[WorkloadKey]) -> None:
-        """A selector that matches no pod is looked at sooner: it may be another one, or the workload at zero."""
+        """What the selectors that are known match now."""
         for scale in self._by_namespace.get(namespace, ()):
-            has_pods = scale.workload.key not in without_pods
-            if scale.has_pods and not has_pods:
-                scale.read_soon()
-            scale.has_pods = has_pods
+            scale.note_pods(scale.workload.key not in without_pods)
 
     def problems(self) -> list[Problem]:
         return [scale.problem for scale in self._scales.values() if scale.problem is not None]

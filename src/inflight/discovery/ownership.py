@@ -54,7 +54,7 @@ def foreign_owner_problem(namespace: str, selection: Selection, pods: Iterable[P
         f"of the pods that match {selection} some do not look like its own: {shown}{more}."
         f" Its HPA counts them too: give them other labels, or {workload} a selector that leaves them out"
     )
-    return Problem("foreign_owner", namespace, f"{workload.kind}/{workload.name}", sentence)
+    return Problem("foreign_owner", namespace, workload.label, sentence)
 
 
 def overlap_problems(
@@ -66,8 +66,11 @@ def overlap_problems(
     for workload, pods in matched:
         for pod in pods:
             first = first_of.setdefault(pod.name, workload)
-            if first.key != workload.key and (len(shared) < most or (str(first), str(workload)) in shared):
-                shared.setdefault((str(first), str(workload)), (first, workload, []))[2].append(pod.name)
+            if first is workload:
+                continue
+            pair = (first.label, workload.label)
+            if len(shared) < most or pair in shared:
+                shared.setdefault(pair, (first, workload, []))[2].append(pod.name)
     return [_overlap(namespace, first, second, names) for first, second, names in shared.values()]
 
 
@@ -77,5 +80,4 @@ def _overlap(namespace: str, first: WorkloadRef, second: WorkloadRef, names: lis
         f"the selectors of {first} and {second} overlap: both match {pods} ({min(names)}"
         f"{', ...' if len(names) > 1 else ''}). The HPA of each counts the pods of both: make their labels differ"
     )
-    object_ = f"{first.kind}/{first.name},{second.kind}/{second.name}"
-    return Problem("overlap", namespace, object_, sentence)
+    return Problem("overlap", namespace, f"{first.label},{second.label}", sentence)

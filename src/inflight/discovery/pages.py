@@ -5,7 +5,6 @@ the catalogue. What is looked at is always the pod's own address, with a port an
 annotate a pod must not make this process ask another server.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from typing import Literal
@@ -97,29 +96,6 @@ def default_pages(catalogue: Catalogue) -> tuple[Page, ...]:
     """The default port and path of every engine that has a page, in the order of the catalogue, each pair once."""
     engines = catalogue.engines.values()
     return tuple(dict.fromkeys((engine.port, engine.path) for engine in engines if engine.port and engine.path))
-
-
-def host_of(ip: str) -> str | None:
-    """A pod's address as the host of a URL, or None where it is no address that a pod can have."""
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None:
-            return None
-        inner = address.ipv4_mapped
-        # ::ffff:169.254.169.254 is the link-local 169.254.169.254.
-        if inner is not None and not _is_of_a_pod(inner):
-            return None
-    if not _is_of_a_pod(address):
-        return None
-    return f"[{address}]" if address.version == 6 else str(address)
-
-
-def _is_of_a_pod(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Not link-local above all: clouds answer there with the credentials of the node."""
-    return not (address.is_unspecified or address.is_multicast or address.is_link_local)
 
 
 def _first(pages: Iterable[Page]) -> tuple[Page, ...]:

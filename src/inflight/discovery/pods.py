@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from inflight.discovery.addresses import host_of
+
 MAX_LABELS = 256
 MAX_PORTS = 64
 MAX_TEXT = 512
@@ -51,13 +53,15 @@ class PodRecord(msgspec.Struct, frozen=True, gc=False):
     annotations: Annotations
     ports: tuple[int, ...]
     """TCP ports that containers and native sidecars declare, in the pod's order, each once."""
-    ip: str
-    """"" until it has one. As the cluster gives it: not yet checked."""
+    host: str
+    """Its address as the host of a URL; "" until it has one."""
     phase: str
     terminating: bool
     restarts: int
     """Of all containers together."""
     owner: Owner | None = None
+    bad_address: str = ""
+    """An address that no pod can have: then there is no host."""
     too_many_labels: int = 0
     """How many, where there are more than are kept: then none is, and the pod is not followed."""
 
@@ -153,6 +157,8 @@ def to_record(pod: WirePod, sharing: Sharing) -> PodRecord:
     metadata, status = pod.metadata, pod.status
     labels = metadata.labels or {}
     too_many = len(labels) if len(labels) > MAX_LABELS else 0
+    address = (status.pod_ip or "")[:MAX_TEXT]
+    host = host_of(address) if address else ""
     return PodRecord(
         namespace=sharing.share(metadata.namespace),
         name=metadata.name,
@@ -160,11 +166,12 @@ def to_record(pod: WirePod, sharing: Sharing) -> PodRecord:
         labels=sharing.share_labels({} if too_many else labels),
         annotations=sharing.share(_annotations(metadata.annotations)),
         ports=sharing.share(_ports(pod.spec)),
-        ip=(status.pod_ip or "")[:MAX_TEXT],
+        host=host or "",
         phase=sharing.share((status.phase or "")[:MAX_TEXT]),
         terminating=metadata.deletion_timestamp is not None,
         restarts=_restarts(status),
         owner=_owner(metadata.owner_references or (), sharing),
+        bad_address=address if host is None else "",
         too_many_labels=too_many,
     )
 

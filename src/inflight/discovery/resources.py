@@ -7,14 +7,14 @@ Source: k8s.io/kubernetes 1.37 pkg/controller/podautoscaler/horizontal.go (`REST
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from inflight.cluster import ApiError, Client, UnreachableError
 from inflight.discovery.workloads import WorkloadRef
-from inflight.objects.names import dns_label_problems, dns_subdomain_problems
+from inflight.objects.names import dns_label_problems, dns_subdomain_problems, path_segment_problems
 from inflight.signals.foreign import printable
 
 KEPT_SECONDS = 600.0
@@ -95,7 +95,9 @@ class Resources:
         group, version = workload.group, workload.api_version.rpartition("/")[2] or "v1"
         if (group and dns_subdomain_problems(group)) or dns_label_problems(version) or "/" in group:
             shown = printable(workload.api_version[:60])
-            raise UnknownKindError(f"the apiVersion {shown!r} of the {_shown(workload)} is none")
+            raise UnknownKindError(f"the apiVersion {shown!r} of {workload} is none")
+        if not workload.name or path_segment_problems(workload.name):
+            raise UnknownKindError(f"{workload} has no name that an object can have")
         found = await self._in_version(group, version, workload.kind)
         if found is not None:
             return found
@@ -164,7 +166,3 @@ class Resources:
 
 def _prefix(group: str, version: str) -> str:
     return f"/apis/{group}/{version}" if group else f"/api/{version}"
-
-
-def _shown(workload: WorkloadRef) -> Any:
-    return printable(str(workload)[:120])

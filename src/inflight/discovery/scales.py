@@ -5,8 +5,11 @@ each time. What was read last stays: a break is no news about pods.
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
+
+import msgspec
 
 from inflight.cluster import ApiError, Client, ClusterError
 from inflight.discovery.grants import how_to_grant
@@ -22,6 +25,8 @@ SHORTEST_SECONDS = 1.0
 JITTER = 0.2
 AT_ONCE = 8
 """Reads at the same time: half of the connections of a client."""
+
+_log = logging.getLogger(__name__)
 
 
 class ScaleReader:
@@ -50,21 +55,38 @@ class FollowedScale:
         self.workload = workload
         self.askers: tuple[str, ...] = ()
         """Names of the HPAs, for sentences."""
-        self.known: KnownWorkload | None = None
         self.resource: Resource | None = None
         self.problem: Problem | None = None
         self.was_read = False
         """Whether an attempt has ended, with or without a selector."""
         self.is_missing = False
         """The API server says that it is not there."""
-        self.has_pods = True
+        self._has_pods = True
+        self._said: KnownWorkload | None = None
+        self._was_read_without_pods = False
         self._reader = reader
         self._changed = changed
         self._soon = asyncio.Event()
 
+    @property
+    def known(self) -> KnownWorkload | None:
+        """What the scale said last. That a selector matches no pod is no finding until the scale was read since:
+        the workload may have been scaled to zero.
+        """
+        if self._said is None or self._was_read_without_pods or self._said.may_be_empty:
+            return self._said
+        return msgspec.structs.replace(self._said, may_be_empty=True)
+
     def read_soon(self) -> None:
         """Something has changed that this workload may have to do with."""
         self._soon.set()
+
+    def note_pods(self, has_pods: bool) -> None:
+        """Whether the selector matches any. If none, the scale is read soon: it may say another one, or no replicas."""
+        if self._has_pods and not has_pods:
+            self.read_soon()
+        self._has_pods = has_pods
+        self._was_read_without_pods &= not has_pods
 
     async def run(self) -> None:
         wait = self._reader.shortest_seconds
@@ -73,7 +95,7 @@ class FollowedScale:
             async with self._reader.turn:
                 await self._look()
             usual = self._reader.read_seconds
-            if self.problem is None and self.has_pods:
+            if self.problem is None and self._has_pods:
                 wait = self._reader.shortest_seconds
                 await self._pause(usual)
             else:
@@ -93,10 +115,11 @@ class FollowedScale:
 
     async def _look(self) -> None:
         before = (self.known, self.problem, self.was_read)
+        had_pods = self._has_pods
         resource = None
         try:
             self.resource = resource = await self._reader.resources.find(self.workload)
-            self.known = await self._read(resource)
+            self._said = await self._read(resource)
             self.problem, self.is_missing = None, False
         except UnknownKindError as error:
             self._fail("scale_missing", f"{error}; {self._wanted_by}")
@@ -106,7 +129,11 @@ class FollowedScale:
             self._refused(error, resource)
         except ClusterError as error:
             self._fail("scale_unknown", f"the scale of {self._name} cannot be read: {error}")
+        except Exception:  # noqa: BLE001 - a fault of ours that one object brings to light must not stop the others
+            _log.exception("event=discovery_fault namespace=%s", self.workload.namespace)
+            self._fail("scale_unknown", f"the scale of {self._name}: a fault of Inflight; its log has the details")
         self.was_read = True
+        self._was_read_without_pods = not had_pods
         if (self.known, self.problem, self.was_read) != before:
             self._changed(self.workload.namespace)
 
@@ -119,7 +146,7 @@ class FollowedScale:
             problem = "its status names no selector, so the HPA cannot use it either"
             raise SelectorError(problem, problem)
         selector = parse_selector(scale.status.selector)
-        return KnownWorkload(selector, scale.metadata.uid, is_at_zero=scale.spec.replicas == 0)
+        return KnownWorkload(selector, scale.metadata.uid, may_be_empty=scale.spec.replicas == 0)
 
     def _refused(self, error: ApiError, resource: Resource | None) -> None:
         """`resource` is None where the question was about kinds."""
@@ -133,11 +160,10 @@ class FollowedScale:
             self._fail("scale_unknown", f"the scale of {self._name} cannot be read: {error}")
 
     def _fail(self, kind: ProblemKind, sentence: str) -> None:
-        workload = self.workload
         self.is_missing = kind == "scale_missing"
-        object_ = printable(f"{workload.kind}/{workload.name}")
-        kept = "" if self.known is None else "; the selector that was read before stays in use"
-        self.problem = Problem(kind, workload.namespace, object_, printable(f"{sentence}{kept}"))
+        kept = "" if self._said is None else "; the selector that was read before stays in use"
+        label = self.workload.label
+        self.problem = Problem(kind, self.workload.namespace, label, printable(f"{sentence}{kept}"))
 
     @property
     def _name(self) -> str:

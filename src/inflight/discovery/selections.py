@@ -17,8 +17,8 @@ class KnownWorkload(msgspec.Struct, frozen=True):
 
     selector: Selector
     uid: str = ""
-    is_at_zero: bool = False
-    """It is meant to have no pods."""
+    may_be_empty: bool = False
+    """It is meant to have no pods, or that is not known yet."""
 
 
 class Selection(msgspec.Struct, frozen=True):

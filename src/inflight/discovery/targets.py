@@ -6,7 +6,7 @@ import msgspec
 
 from inflight.discovery.autoscalers import Autoscaler
 from inflight.discovery.ownership import foreign_owner_problem, overlap_problems
-from inflight.discovery.pages import Page, PageFinder, Refusal, host_of
+from inflight.discovery.pages import Page, PageFinder, Refusal
 from inflight.discovery.pods import PodRecord
 from inflight.discovery.problems import Problem, ProblemKind
 from inflight.discovery.selections import KnownWorkload, Selection, matching, selections_of
@@ -18,8 +18,14 @@ from inflight.sources import Target
 MAX_PROBLEMS = 200
 """Of one namespace."""
 
-PodId = tuple[str, str]
-"""Name and uid."""
+
+class Chosen(msgspec.Struct, frozen=True, gc=False):
+    """A pod that is scraped."""
+
+    pod: PodRecord
+    target: Target
+    was_there: bool
+    """When its selection came into force."""
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -27,8 +33,8 @@ class Remembered(msgspec.Struct, frozen=True):
 
     in_force: frozenset[Selector] = frozenset()
     """Selectors by which pods were chosen."""
-    settle: Mapping[PodId, bool] = {}
-    """For each pod that is scraped, whether it was there when its selection came into force."""
+    chosen: Mapping[str, Chosen] = {}
+    """By name."""
 
 
 class Resolution(msgspec.Struct, frozen=True):
@@ -69,9 +75,9 @@ def resolve(facts: Facts, finder: PageFinder, before: Remembered) -> Resolution:
     found += _selects_nothing(namespace, matched, workloads)
     found += _ownership(namespace, matched, workloads)
     return Resolution(
-        tuple(choices.targets),
+        tuple(chosen.target for chosen in choices.chosen.values()),
         tuple(found[:MAX_PROBLEMS]),
-        Remembered(frozenset(selection.selector for selection, _ in matched), choices.settle),
+        Remembered(frozenset(selection.selector for selection, _ in matched), choices.chosen),
         frozenset(
             selection.workload.key for selection, chosen in matched if selection.workload is not None and not chosen
         ),
@@ -97,21 +103,24 @@ class _Choices:
         self._before = before
         self._refused: dict[tuple[ProblemKind, str], list[tuple[PodRecord, str]]] = {}
         self._without_port: list[tuple[PodRecord, str, Selection]] = []
-        self.targets: list[Target] = []
-        self.settle: dict[PodId, bool] = {}
+        self.chosen: dict[str, Chosen] = {}
 
     def choose(self, wanted: _Wanted) -> None:
         pod = wanted.pod
-        if not pod.ip:
+        before = self._before.chosen.get(pod.name)
+        if before is not None and before.pod is pod:
+            self.chosen[pod.name] = before
             return
-        host = host_of(pod.ip)
-        if host is None:
-            shown = printable(pod.ip[:60])
+        if pod.bad_address:
+            shown = printable(pod.bad_address[:60])
             self._refuse(pod, "bad_pod", f"is not scraped: its address {shown!r} is none that a pod can have")
+        if not pod.host:
             return
         pages = self._finder.find(pod.annotations, pod.ports)
         if not isinstance(pages, Refusal):
-            self._take(wanted, host, pages)
+            is_known = before is not None and before.pod.uid == pod.uid
+            was_there = before.was_there if is_known and before is not None else not wanted.was_in_force
+            self.chosen[pod.name] = Chosen(pod, _target(pod, pages, was_there), was_there)
         elif pages.kind == "no_port" and wanted.selection.is_everything:
             self._without_port.append((pod, pages.sentence, wanted.selection))
         else:
@@ -127,27 +136,6 @@ class _Choices:
             found.append(Problem("no_port", self._namespace, f"Namespace/{self._namespace}", text))
         return found
 
-    def _take(self, wanted: _Wanted, host: str, pages: tuple[Page, ...]) -> None:
-        pod = wanted.pod
-        settle = self._before.settle.get((pod.name, pod.uid))
-        if settle is None:
-            settle = not wanted.was_in_force
-        self.settle[pod.name, pod.uid] = settle
-        url, *alternatives = [f"http://{host}:{port}{path}" for port, path in pages]
-        target = Target(
-            namespace=pod.namespace,
-            name=pod.name,
-            labels=pod.labels,
-            url=url,
-            alternatives=tuple(alternatives),
-            uid=pod.uid,
-            restarts=pod.restarts,
-            terminating=pod.terminating,
-            # Nothing waits for a pod that goes.
-            settle=settle and not pod.terminating,
-        )
-        self.targets.append(target)
-
     def _refuse(self, pod: PodRecord, kind: ProblemKind, sentence: str) -> None:
         self._refused.setdefault((kind, _manager(pod)), []).append((pod, sentence))
 
@@ -155,6 +143,22 @@ class _Choices:
         pod, sentence = pods[0]
         more = f"; so it is with {len(pods) - 1} more of {who.replace('/', ' ')}" if len(pods) > 1 else ""
         return Problem(kind, self._namespace, who, f"the pod {pod.name} {sentence}{more}")
+
+
+def _target(pod: PodRecord, pages: tuple[Page, ...], was_there: bool) -> Target:
+    url, *alternatives = [f"http://{pod.host}:{port}{path}" for port, path in pages]
+    return Target(
+        namespace=pod.namespace,
+        name=pod.name,
+        labels=pod.labels,
+        url=url,
+        alternatives=tuple(alternatives),
+        uid=pod.uid,
+        restarts=pod.restarts,
+        terminating=pod.terminating,
+        # Nothing waits for a pod that goes.
+        settle=was_there and not pod.terminating,
+    )
 
 
 def _wanted(matched: Iterable[tuple[Selection, list[PodRecord]]], in_force: frozenset[Selector]) -> list[_Wanted]:
@@ -207,12 +211,9 @@ def _selects_nothing(
     problems = []
     for selection, chosen in matched:
         workload = selection.workload
-        if chosen or (workload is not None and workloads[workload.key].is_at_zero):
+        if chosen or (workload is not None and workloads[workload.key].may_be_empty):
             continue
-        if workload is not None:
-            what = f"{workload.kind}/{workload.name}"
-        else:
-            what = f"HorizontalPodAutoscaler/{selection.askers[0]}"
+        what = workload.label if workload is not None else f"HorizontalPodAutoscaler/{selection.askers[0]}"
         sentence = f"{selection} matches no pod; kubectl get pods -n {namespace} --show-labels shows what there is"
         problems.append(Problem("selects_nothing", namespace, what, sentence))
     return problems

@@ -3,6 +3,9 @@
 import msgspec
 
 from inflight.objects import Selector
+from inflight.signals.foreign import printable
+
+MAX_SHOWN = 120
 
 WorkloadKey = tuple[str, str, str, str]
 """Namespace, API group, kind, name: what makes it one object, whatever version it is named in."""
@@ -25,8 +28,22 @@ class WorkloadRef(msgspec.Struct, frozen=True):
     def key(self) -> WorkloadKey:
         return (self.namespace, self.group, self.kind, self.name)
 
+    @property
+    def label(self) -> str:
+        """`Deployment/llm`."""
+        return f"{self._shown_kind}/{self._shown_name}"
+
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
+        """`Deployment llm`; the API server lets nearly every character stand here."""
+        return f"{self._shown_kind} {self._shown_name}"
+
+    @property
+    def _shown_kind(self) -> str:
+        return printable(self.kind[:MAX_SHOWN])
+
+    @property
+    def _shown_name(self) -> str:
+        return printable(self.name[:MAX_SHOWN])
 
 
 class Workload(msgspec.Struct, frozen=True):

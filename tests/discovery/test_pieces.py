@@ -1,0 +1,211 @@
+"""What is kept of objects, within bounds; the log of problems; what is wanted."""
+
+import json
+import logging
+from typing import Any
+
+import msgspec
+import pytest
+
+from inflight.discovery import KINDS, Problem
+from inflight.discovery import wanted as wanted_module
+from inflight.discovery.autoscalers import MAX_ASKS, Autoscaler, WireAutoscaler, to_autoscaler
+from inflight.discovery.grants import how_to_grant
+from inflight.discovery.pods import MAX_PORTS, MAX_TEXT, Annotations, PodRecord, Sharing, WirePod, to_record
+from inflight.discovery.problems import LINES_PER_MINUTE, ProblemLog
+from inflight.discovery.wanted import wanted_by
+from inflight.objects import EVERYTHING
+
+from .builders import autoscaler, external_metric, object_metric, pod, pods_metric
+
+
+def record(plain: Any, sharing: Sharing | None = None) -> PodRecord:
+    return to_record(msgspec.json.decode(json.dumps(plain), type=WirePod), sharing or Sharing())
+
+
+def read(plain: Any) -> Autoscaler | None:
+    return to_autoscaler(msgspec.json.decode(json.dumps(plain), type=WireAutoscaler))
+
+
+def test_ports_of_containers_and_native_sidecars_count_and_those_of_init_containers_do_not() -> None:
+    plain = pod("a", ports=(8000, 8001))
+    plain["spec"]["containers"] += [
+        {
+            "ports": [
+                {"containerPort": 8000},
+                {"containerPort": 53, "protocol": "UDP"},
+                {"containerPort": 9, "protocol": "SCTP"},
+            ]
+        },
+        {"ports": [{"containerPort": 9090, "protocol": "TCP"}]},
+    ]
+    plain["spec"]["initContainers"] = [
+        {"ports": [{"containerPort": 1}]},
+        {"restartPolicy": "Always", "ports": [{"containerPort": 2}]},
+    ]
+    assert record(plain).ports == (8000, 8001, 9090, 2)
+
+
+def test_restarts_of_all_containers_are_added_up() -> None:
+    plain = pod("a")
+    plain["status"]["containerStatuses"] = [{"restartCount": 2}, {"restartCount": 1}, {}]
+    plain["status"]["initContainerStatuses"] = [{"restartCount": 4}]
+    assert record(plain).restarts == 7
+
+
+def test_a_pod_that_has_nearly_nothing_is_read() -> None:
+    found = record({"metadata": {"name": "a", "labels": None, "annotations": None, "ownerReferences": None}})
+    assert (found.name, found.labels, found.ports, found.host, found.owner) == ("a", {}, (), "", None)
+
+
+def test_the_controller_is_the_owner_that_counts() -> None:
+    plain = pod("a")
+    plain["metadata"]["ownerReferences"].insert(0, {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "x"})
+    owner = record(plain).owner
+    assert owner is not None
+    assert (owner.group, owner.kind, owner.name) == ("apps", "ReplicaSet", "llm-7f9c")
+
+
+def test_what_somebody_writes_without_end_is_cut() -> None:
+    plain = pod(
+        "a", ports=tuple(range(1, 1000)), annotations={"prometheus.io/path": "/" + "a" * 10_000, "other": "x" * 99}
+    )
+    plain["metadata"]["labels"] = {f"l{number}": "x" for number in range(1000)}
+    found = record(plain)
+    assert len(found.ports) == MAX_PORTS
+    assert len(found.annotations.path) == MAX_TEXT
+    assert (found.labels, found.too_many_labels) == ({}, 1000)
+
+
+def test_equal_parts_are_kept_once() -> None:
+    sharing = Sharing()
+    first, second = (record(pod(name, ip=f"10.0.0.{number}"), sharing) for number, name in enumerate("ab", 1))
+    assert first.labels is second.labels
+    assert first.owner is second.owner
+    assert first.annotations is second.annotations
+    for number in range(10_000):
+        sharing.share(Annotations(port=str(number)))
+        sharing.share_labels({"number": str(number)})
+    assert len(sharing._values) <= 4096
+    assert len(sharing._labels) <= 4096
+    assert record(pod("c"), sharing).labels == first.labels
+
+
+def test_what_is_kept_of_an_hpa() -> None:
+    plain = autoscaler(
+        "h",
+        pods_metric(),
+        {"type": "Resource", "resource": {"name": "cpu"}},
+        object_metric("engine", "StatefulSet"),
+        external_metric(None),
+        external_metric({"matchLabels": {}}),
+        pods_metric("somebody_elses"),
+    )
+    found = read(plain)
+    assert found is not None
+    assert [(ask.type, str(ask.workload), ask.selector) for ask in found.asks] == [
+        ("Pods", "Deployment llm", EVERYTHING),
+        ("Object", "StatefulSet engine", EVERYTHING),
+        ("External", "None", EVERYTHING),
+        ("External", "None", EVERYTHING),
+    ]
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        {"type": "Pods"},
+        {"type": "Pods", "pods": {}},
+        {"type": "Pods", "pods": None},
+        {"type": "Object", "object": {"describedObject": {"kind": "x", "name": "y"}}},
+        {"type": "External", "external": {"metric": {"name": ""}}},
+        {"type": "Nonsense", "pods": {"metric": {"name": "inflight_requests"}}},
+        {},
+    ],
+)
+def test_entries_that_say_nothing_are_passed_over(metric: dict[str, Any]) -> None:
+    plain = autoscaler("h")
+    plain["spec"]["metrics"] = [metric]
+    assert read(plain) is None
+
+
+def test_an_hpa_without_metrics_is_passed_over() -> None:
+    assert read({"metadata": {"name": "h", "namespace": "llm"}, "spec": {"metrics": None}}) is None
+
+
+def test_an_hpa_without_end_is_cut() -> None:
+    many = read(autoscaler("h", *[pods_metric()] * 500))
+    assert many is not None
+    assert len(many.asks) == MAX_ASKS
+    values = [f"v{number}" for number in range(2000)]
+    long = read(
+        autoscaler("h", external_metric({"matchExpressions": [{"key": "a", "operator": "In", "values": values}]}))
+    )
+    assert long is not None
+    assert "characters; at most 4096 are followed" in long.asks[0].problem
+    assert long.asks[0].selector == EVERYTHING
+
+
+def test_beyond_the_bounds_the_first_by_name_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wanted_module, "MAX_AUTOSCALERS", 5)
+    monkeypatch.setattr(wanted_module, "MAX_NAMESPACES", 2)
+    found = {}
+    for namespace in "cab":
+        for name in "yx":
+            each = read(autoscaler(name, namespace=namespace))
+            assert each is not None
+            found[namespace, name] = each
+    wanted = wanted_by(found)
+    assert {name: [each.name for each in hpas] for name, hpas in wanted.by_namespace.items()} == {
+        "a": ["x", "y"],
+        "b": ["x", "y"],
+    }
+    assert wanted.count == 4
+    assert [problem.sentence.split(":")[0] for problem in wanted.problems] == [
+        "there are 6 HPAs, and at most 5 are followed",
+        "there are 3 namespaces, and at most 2 are followed",
+    ]
+    assert [named.askers for named in wanted.workloads.values()] == [("x", "y"), ("x", "y")]
+
+
+def problem(name: str, sentence: str = "it is so") -> Problem:
+    return Problem("no_port", "llm", f"Pod/{name}", sentence)
+
+
+def test_problems_are_logged_when_they_begin_and_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    log = ProblemLog(lambda: 0.0)
+    log.update([problem("a"), problem("b"), problem("a", "twice")])
+    log.update([problem("a", "in other words")])
+    log.update([])
+    assert [record.getMessage() for record in caplog.records] == [
+        "event=problem kind=no_port namespace=llm object=Pod/a why='it is so'",
+        "event=problem kind=no_port namespace=llm object=Pod/b why='it is so'",
+        "event=problem_ended kind=no_port namespace=llm object=Pod/b why='it is so'",
+        "event=problem_ended kind=no_port namespace=llm object=Pod/a why='in other words'",
+    ]
+    assert log.counts == dict.fromkeys(KINDS, 0)
+
+
+def test_lines_are_bounded_and_what_was_left_out_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    times = [0.0]
+    log = ProblemLog(lambda: times[0])
+    log.update(problem(str(number)) for number in range(1000))
+    assert len(caplog.records) == LINES_PER_MINUTE
+    assert log.counts["no_port"] == 1000
+    times[0] = 61.0
+    log.update([*log.current, problem("new")])
+    assert [record.getMessage() for record in caplog.records[LINES_PER_MINUTE:]] == [
+        "event=problems_not_logged lines=940 why='too many in a minute'",
+        "event=problem kind=no_port namespace=llm object=Pod/new why='it is so'",
+    ]
+
+
+def test_the_commands_that_grant() -> None:
+    refusal = 'User "system:serviceaccount:ns-1:account.x" cannot get resource "deployments/scale"'
+    assert how_to_grant("get", "deployments.apps/scale", refusal) == (
+        "kubectl create clusterrole inflight-deployments-apps-scale --verb=get --resource=deployments.apps/scale &&"
+        " kubectl create clusterrolebinding inflight-deployments-apps-scale"
+        " --clusterrole=inflight-deployments-apps-scale --serviceaccount=ns-1:account.x"
+    )
+    assert how_to_grant("get", "pods", 'User "jane; rm -rf" cannot').endswith("--serviceaccount=NAMESPACE:NAME")
