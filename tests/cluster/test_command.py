@@ -87,7 +87,7 @@ def test_without_its_cluster_it_is_alive_not_ready_and_lets_nobody_in(tmp_path: 
         status, problem = ask("/readyz")
         assert status == 503
         assert "extension-apiserver-authentication is not known" in problem
-        assert ask("/metrics")[0] == 503
+        assert ask("/metrics")[0] == 403, "a stranger is not asked about"
         assert ask("/metrics", "some-token")[0] == 503
     finally:
         process.terminate()

@@ -145,7 +145,9 @@ def test_a_run_from_start_to_drain(tmp_path: Path, engine_port: int) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert json.loads(run.authorized(EXTERNAL)[1])["items"][0]["value"] == "24"
-        assert run.get("/readyz") == (200, b"ok")
+        while run.get("/readyz") != (200, b"ok"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         assert b"inflight_targets_answering 1\n" in run.authorized("/metrics")[1]
         context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
         kept = http.client.HTTPSConnection("localhost", run.port, context=context, timeout=10)

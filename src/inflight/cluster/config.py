@@ -60,7 +60,7 @@ def in_cluster(environment: Mapping[str, str], directory: Path = SERVICE_ACCOUNT
     if not host or not port:
         raise ConfigError(
             "this process does not run in a pod (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set):"
-            " give a kubeconfig file"
+            " give a kubeconfig file (--kubeconfig)"
         )
     for name in ("token", "ca.crt"):
         if not (directory / name).is_file():

@@ -77,18 +77,18 @@ class Reloader:
         for path in changed:
             self._seen[path] = _fingerprint(path)
         if self._settings.targets_file in changed:
-            self._read_targets()
+            self._read_targets(self._settings.targets_file)
         if changed - {self._settings.targets_file}:
             self._read_certificate()
 
     def _files(self) -> list[Path]:
         settings = self._settings
-        optional = (settings.tls_cert_file, settings.tls_private_key_file)
-        return [settings.targets_file, *(path for path in optional if path is not None)]
+        files = (settings.targets_file, settings.tls_cert_file, settings.tls_private_key_file)
+        return [path for path in files if path is not None]
 
-    def _read_targets(self) -> None:
+    def _read_targets(self, file: Path) -> None:
         try:
-            targets = read_targets(self._settings.targets_file, self._catalogue)
+            targets = read_targets(file, self._catalogue)
         except DocumentError as error:
             self._refuse("targets", error)
             return

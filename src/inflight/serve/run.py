@@ -6,23 +6,24 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
 
-from inflight.cluster import TrustWatcher
+import msgspec
+
 from inflight.guard import FRESH_SECONDS
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.certificates import read_certificate
-from inflight.serve.door import ClusterDoor, cluster_door, take_authorities
 from inflight.serve.files import write_private, write_public
 from inflight.serve.garbage import collect_on_schedule
+from inflight.serve.in_cluster import InCluster, connected
 from inflight.serve.reload import Reloader, read_targets
 from inflight.serve.server import RunningServer, start_server
 from inflight.serve.settings import RunSettings
 from inflight.serve.vitals import Vitals
 from inflight.signals import shipped
-from inflight.sources import Collector, WallClock
+from inflight.sources import Collector, Target, WallClock
 
 LOOK_SECONDS = 0.1
 
@@ -44,69 +45,78 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
     catalogue = shipped()
     clock = WallClock()
     telemetry = Telemetry()
-    targets = read_targets(settings.targets_file, catalogue)
+    collector = Collector(catalogue, clock, interval_seconds=settings.scrape_interval_seconds)
+    if settings.targets_file is not None:
+        collector.set_targets(_there_already(read_targets(settings.targets_file, catalogue)))
     certificate = None
     if settings.tls_cert_file is not None and settings.tls_private_key_file is not None:
         certificate = read_certificate(settings.tls_cert_file, settings.tls_private_key_file)
-    collector = Collector(catalogue, clock, interval_seconds=settings.scrape_interval_seconds)
-    collector.set_targets(targets)
-    if settings.scrape_interval_seconds is not None and settings.scrape_interval_seconds >= FRESH_SECONDS:
-        line = "event=interval_too_long seconds=%g why='a value counts for %g s only, so most answers will be unknown'"
-        _log.warning(line, settings.scrape_interval_seconds, FRESH_SECONDS)
+    _warn_of_a_long_interval(settings.scrape_interval_seconds)
     vitals = Vitals(clock.now(), settings.scrape_interval_seconds)
     stop = _stop_on_signals()
-    async with (
-        _door(settings) as (door, watcher),
-        start_server(
+    async with connected(settings, catalogue) as cluster:
+        discovery = None if cluster is None else cluster.discovery
+        async with start_server(
             collector,
             clock,
             address=settings.address,
             port=settings.port,
             certificate=certificate,
             tls_min_version=settings.tls_min_version,
-            health=lambda check: _health(check, vitals, collector, clock, watcher),
-            warming_up=lambda: vitals.warming_up,
+            health=lambda check: _health(check, vitals, collector, clock, cluster),
+            warming_up=lambda: discovery.problem if discovery is not None else "",
             stats=lambda: collector.stats,
             telemetry=telemetry,
-            door=door,
-        ) as server,
-    ):
-        _announce(settings, server, len(targets), announce)
-        reloader = Reloader(settings, catalogue, collector, server, telemetry)
-        async with asyncio.TaskGroup() as group:
-            parts = [collector.run(), reloader.run(), _warm_up(vitals, collector, clock), collect_on_schedule()]
-            if watcher is not None:
-                watcher.changed = partial(take_authorities, server.context)
-                parts.append(watcher.run())
-            tasks = [group.create_task(part) for part in parts]
-            await stop.wait()
-            _log.info("event=draining")
-            for task in tasks:
-                task.cancel()
+            door=None if cluster is None else cluster.door,
+            workloads=discovery,
+            discovery_stats=None if discovery is None else lambda: discovery.stats,
+        ) as server:
+            _announce(settings, server, collector.stats.targets, announce)
+            parts = [
+                collector.run(),
+                Reloader(settings, catalogue, collector, server, telemetry).run(),
+                _warm_up(vitals, collector, clock, cluster),
+                collect_on_schedule(),
+            ]
+            if cluster is not None:
+                parts += cluster.runs(server.context, collector.set_targets)
+            await _run_until(stop, parts)
     _log.info("event=stopped")
 
 
-@asynccontextmanager
-async def _door(settings: RunSettings) -> AsyncIterator[tuple[ClusterDoor | None, TrustWatcher | None]]:
-    """None where the token of this run decides who may ask."""
-    if settings.authentication_kubeconfig is None:
-        yield None, None
-        return
-    async with cluster_door(settings.authentication_kubeconfig) as (door, watcher):
-        yield door, watcher
+async def _run_until(stop: asyncio.Event, parts: list[Coroutine[Any, Any, None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(part) for part in parts]
+        await stop.wait()
+        _log.info("event=draining")
+        for task in tasks:
+            task.cancel()
+
+
+def _there_already(targets: list[Target]) -> list[Target]:
+    """Nobody knows how long these pods have been serving: no fleet is summed up before each of them was asked."""
+    return [msgspec.structs.replace(target, settle=True) for target in targets]
+
+
+def _warn_of_a_long_interval(seconds: float | None) -> None:
+    if seconds is not None and seconds >= FRESH_SECONDS:
+        line = "event=interval_too_long seconds=%g why='a value counts for %g s only, so most answers will be unknown'"
+        _log.warning(line, seconds, FRESH_SECONDS)
 
 
 def _health(
-    check: str, vitals: Vitals, collector: Collector, clock: WallClock, watcher: TrustWatcher | None = None
+    check: str, vitals: Vitals, collector: Collector, clock: WallClock, cluster: InCluster | None = None
 ) -> str:
     problem = vitals.standstill(collector.stats, clock.now())
     if check != "readyz" or problem:
         return problem
-    return vitals.warming_up or (watcher.problem if watcher is not None else "")
+    return (cluster.problem if cluster is not None else "") or vitals.warming_up
 
 
-async def _warm_up(vitals: Vitals, collector: Collector, clock: WallClock) -> None:
-    while not vitals.look(collector.pods(), clock.now()):
+async def _warm_up(vitals: Vitals, collector: Collector, clock: WallClock, cluster: InCluster | None) -> None:
+    """The first round is that of the pods which are known once the cluster has been read."""
+    discovery = None if cluster is None else cluster.discovery
+    while (discovery is not None and discovery.problem) or not vitals.look(collector.pods(), clock.now()):
         await clock.sleep(LOOK_SECONDS)
     _log.info("event=ready")
 
@@ -117,12 +127,21 @@ def _announce(settings: RunSettings, server: RunningServer, pods: int, announce:
         write_public(settings.ca_file, server.ca_pem)
     if settings.token_file is not None:
         write_private(settings.token_file, server.token.encode() + b"\n")
-    announce(f"serving {server.url} for {pods} pods of {settings.targets_file}")
-    if settings.authentication_kubeconfig is not None:
-        announce(f"who may ask is decided by the cluster of {settings.authentication_kubeconfig}")
+    if settings.targets_file is not None:
+        announce(f"serving {server.url} for {pods} pods of {settings.targets_file}")
+    else:
+        where = f"of {', '.join(settings.namespaces)} " if settings.namespaces else ""
+        announce(f"serving {server.url} for the pods {where}that the cluster's autoscalers ask about")
+    if not settings.has_token:
+        announce(f"who may ask is decided by the cluster{_named(settings)}")
     else:
         announce(f"token: {server.token}" if settings.token_file is None else f"token: in {settings.token_file}")
     _log.info("event=listening url=%s pods=%d pid=%d", server.url, pods, os.getpid())
+
+
+def _named(settings: RunSettings) -> str:
+    kubeconfig = settings.authentication_kubeconfig or settings.kubeconfig
+    return f" of {kubeconfig}" if kubeconfig is not None else " that this process runs in"
 
 
 def _stop_on_signals() -> asyncio.Event:
