@@ -81,7 +81,7 @@ def _build(binary: Path) -> None:
     print(f"building Kubernetes {KUBERNETES}, once, for some minutes", file=sys.stderr, flush=True)
     binary.parent.mkdir(parents=True, exist_ok=True)
     unfinished = binary.with_suffix(".unfinished")
-    command = [go, "build", "-ldflags", " ".join(flags), "-o", unfinished, "."]
+    command: list[str | Path] = [go, "build", "-ldflags", " ".join(flags), "-o", unfinished, "."]
     done = subprocess.run(command, cwd=HERE, env={**os.environ, "GOFLAGS": _go_flags()}, check=False)
     if done.returncode:
         raise MissingError(

@@ -1,64 +1,88 @@
 # ruff: noqa: INP001 - scripts of the conformance suite, not a package.
-"""What happened in a run, as JSON lines: every state of the autoscalers, Deployments and pods, and every event.
+"""The recording of a run as it lies on disk: JSON lines. README.md describes every kind of line.
 
-The first line says which release ran with which flags. Each other line has the time at which it was seen here (Unix
-seconds), the kind, and the object as the API server gave it, or its name where it is gone.
+The first line is the header: which release, which flags, and the controller as `inflight.hpa` takes it, every number
+written out. The others are written by `proxy.py` in the order in which the answers came.
 """
 
-import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import manifests
 import msgspec
+from programs import KUBERNETES
 
-from inflight.cluster import Client, Reflector
+from inflight.hpa import Controller
+from inflight.objects import find_release
 
-_IN = f"namespaces/{manifests.INFERENCE}"
-KINDS = {
-    "HorizontalPodAutoscaler": f"/apis/autoscaling/v2/{_IN}/horizontalpodautoscalers",
-    "Deployment": f"/apis/apps/v1/{_IN}/deployments",
-    "Pod": f"/api/v1/{_IN}/pods",
-    "Event": f"/api/v1/{_IN}/events",
+VERSION = 1
+FLAGS = {
+    "--horizontal-pod-autoscaler-sync-period": "sync_period_seconds",
+    "--horizontal-pod-autoscaler-downscale-stabilization": "downscale_stabilization_seconds",
+    "--horizontal-pod-autoscaler-cpu-initialization-period": "cpu_initialization_period_seconds",
+    "--horizontal-pod-autoscaler-initial-readiness-delay": "initial_readiness_delay_seconds",
+    "--horizontal-pod-autoscaler-tolerance": "tolerance",
 }
 
 
-class Recorder:
-    """Writes until cancelled."""
-
-    def __init__(self, client: Client, file: Path) -> None:
-        self._client = client
-        self._file = file
-        self._known: dict[str, dict[tuple[str, str], Any]] = {kind: {} for kind in KINDS}
-
-    async def run(self, header: dict[str, Any]) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("w", encoding="utf-8") as out:
-            _write(out, {"at": time.time(), "kind": "Run", **header})
-            async with asyncio.TaskGroup() as group:
-                for kind, path in KINDS.items():
-                    group.create_task(self._reflector(kind, path, out).run())
-
-    def _reflector(self, kind: str, path: str, out: TextIO) -> Reflector[Any]:
-        def changed(objects: Mapping[tuple[str, str], Any]) -> None:
-            known, now = self._known[kind], time.time()
-            for key, plain in objects.items():
-                if known.get(key) is not plain:
-                    _write(out, {"at": now, "kind": kind, "object": plain})
-            for namespace, name in known.keys() - objects.keys():
-                _write(out, {"at": now, "kind": kind, "gone": {"namespace": namespace, "name": name}})
-            self._known[kind] = dict(objects)
-
-        return Reflector(self._client, path, decode=_without_managed_fields, changed=changed)
+class RecordingError(ValueError):
+    """A recording that cannot be used, and why."""
 
 
-def _without_managed_fields(plain: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = {key: value for key, value in plain["metadata"].items() if key != "managedFields"}
-    return {**plain, "metadata": metadata}
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line."""
+
+    at_ns: int = msgspec.field(default_factory=time.time_ns)
+    kind: str = "Run"
+    version: int = VERSION
+    kubernetes: str = KUBERNETES
+    flags: tuple[str, ...]
+    """Those of the HPA controller that were given; all others were the release's own."""
+    feature_gates: Mapping[str, bool]
+    """Those whose names begin with HPA, as the API server of this release has them."""
+    controller: Controller
 
 
-def _write(out: TextIO, line: dict[str, Any]) -> None:
-    out.write(msgspec.json.encode(line).decode() + "\n")
-    out.flush()
+def hpa_settings(flags: tuple[str, ...], gates: Mapping[str, bool]) -> Controller:
+    """Raises RecordingError for a flag that a replay would not know of. `gates` are those that there really are."""
+    settings: dict[str, Any] = {}
+    for flag in flags:
+        name, _, value = flag.partition("=")
+        if name not in FLAGS:
+            raise RecordingError(f"{name} is no flag that a recording knows; known are {', '.join(FLAGS)}")
+        settings[FLAGS[name]] = float(value.removesuffix("s"))
+    release = KUBERNETES.rpartition(".")[0]
+    other = {name: gates[name] for name, on in find_release(release).gates.items() if gates.get(name, on) != on}
+    return Controller(kubernetes=release, feature_gates=other, **settings)
+
+
+def write_header(file: Path, header: Header) -> None:
+    file.write_bytes(msgspec.json.encode(header) + b"\n")
+
+
+def read_recording(file: Path) -> tuple[Header, list[dict[str, Any]]]:
+    """Raises RecordingError. A last line that was cut off is left out."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise RecordingError(f"{file} cannot be read: {error.strerror}") from error
+    lines = content.split(b"\n")
+    try:
+        header = msgspec.json.decode(lines[0], type=Header)
+    except msgspec.DecodeError as error:
+        raise RecordingError(f"{file}:1: no header of a recording: {error}") from error
+    if header.kind != "Run" or header.version != VERSION:
+        raise RecordingError(f"{file}:1: {header.kind} of version {header.version} is not what is read here")
+    return header, list(_lines(file, lines[1:-1]))
+
+
+def _lines(file: Path, lines: list[bytes]) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, 2):
+        try:
+            plain = msgspec.json.decode(line)
+        except msgspec.DecodeError as error:
+            raise RecordingError(f"{file}:{number}: no JSON: {error}") from error
+        if not isinstance(plain, dict) or not isinstance(plain.get("kind"), str) or "at_ns" not in plain:
+            raise RecordingError(f"{file}:{number}: no line of a recording")
+        yield plain

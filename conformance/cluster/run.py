@@ -20,8 +20,9 @@ import manifests
 from control_plane import ControlPlane, StartError, control_plane
 from faults import faults
 from programs import KUBERNETES, MissingError, Programs
+from recording_check import check_recording
 from scaling import scaling
-from stage import CheckError, Stage, stage
+from stage import RECORDING, CheckError, Stage, stage
 from who_may_ask import who_may_ask
 
 PARTS: dict[str, Callable[[Stage], Awaitable[None]]] = {"access": who_may_ask, "scaling": scaling, "faults": faults}
@@ -62,12 +63,24 @@ def run(what: str, parts: list[str]) -> int:
         print(f"Kubernetes {KUBERNETES}: {programs.kube_apiserver.parent}; etcd: {programs.etcd}")
         return 0
     begun = time.monotonic()
-    with control_plane(programs, hpa_flags=FAST_HPA if what == "e2e" else (), keep=LOGS) as plane:
+    flags, recording = (FAST_HPA, RECORDING) if what == "e2e" else ((), None)
+    with control_plane(programs, hpa_flags=flags, keep=LOGS, recording=recording) as plane:
         print(f"Kubernetes {KUBERNETES} is up at {plane.url} after {time.monotonic() - begun:.1f} s", flush=True)
         if what == "play":
             asyncio.run(play(plane))
             return 0
-        return asyncio.run(check(plane, parts))
+        code = asyncio.run(check(plane, parts))
+    return max(code, judge_recording(scaled="scaling" in parts))
+
+
+def judge_recording(*, scaled: bool) -> int:
+    """After everything has stopped, so that it is whole. Parts in which nothing scales need no scale write."""
+    report = check_recording(RECORDING)
+    print("recording: " + "; ".join(report.sentences))
+    problems = [*report.problems, *report.differing] if scaled else report.differing
+    for problem in problems:
+        print(f"FAILED recording: {problem}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 async def check(plane: ControlPlane, parts: list[str]) -> int:

@@ -13,8 +13,7 @@ from typing import Any
 import manifests
 from control_plane import ControlPlane, free_ports
 from pods import INFLIGHT, PodRunner
-from programs import CACHE, KUBERNETES
-from recording import Recorder
+from programs import CACHE
 
 from inflight.cluster import Client, ClusterError, read_kubeconfig
 
@@ -80,9 +79,7 @@ async def stage(plane: ControlPlane) -> AsyncIterator[Stage]:
         runner = PodRunner(client, pod_port, targets, plane.folder / "emulators.log")
         scene = Stage(plane, client, runner)
         await scene.create(manifests.namespace(manifests.SYSTEM), manifests.namespace(manifests.INFERENCE))
-        recorder = Recorder(client, RECORDING)
-        header = {"kubernetes": KUBERNETES, "hpaFlags": list(plane.hpa_flags)}
-        playing = [asyncio.create_task(part) for part in (runner.run(), recorder.run(header))]
+        playing = [asyncio.create_task(runner.run())]
         try:
             ca_pem = (plane.folder / "serving-ca.pem").read_bytes()
             await scene.create(*manifests.inflight_objects(plane.inflight_port, ca_pem))
@@ -97,7 +94,7 @@ async def stage(plane: ControlPlane) -> AsyncIterator[Stage]:
                 task.cancel()
             for outcome in await asyncio.gather(*playing, return_exceptions=True):
                 if isinstance(outcome, Exception):
-                    print(f"the pod runner or the recorder ended with {outcome!r}", file=sys.stderr)
+                    print(f"the pod runner ended with {outcome!r}", file=sys.stderr)
 
 
 def start_inflight(plane: ControlPlane, targets: Path) -> None:
