@@ -22,6 +22,7 @@ from inflight.cluster.config import ClusterConfig
 from inflight.cluster.errors import ApiError, ConfigError, UnreachableError
 from inflight.objects import ObjectError, Status, decode_status
 
+JSON = "application/json"
 REQUEST_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 MAX_ANSWER_BYTES = 64 << 20
@@ -71,9 +72,10 @@ class Client:
         *,
         params: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         timeout_seconds: float = REQUEST_SECONDS,
         repeatable: bool | None = None,
+        accept: str = JSON,
     ) -> bytes:
         """The body of a good answer. Raises ApiError, UnreachableError or ConfigError.
 
@@ -89,7 +91,7 @@ class Client:
                 for attempt in range(MAX_RETRIES + 1):
                     may_repeat = attempt < MAX_RETRIES
                     try:
-                        async with self._send(method, path, params, body, content_type) as response:
+                        async with self._send(method, path, params, body, content_type, accept) as response:
                             content = await _read(response, what)
                             if response.status < 300:
                                 return content
@@ -97,7 +99,7 @@ class Client:
                             if response.status == 401 and may_repeat and may_renew and self._has_newer_token(response):
                                 may_renew, wait = False, 0.0
                             if wait is None:
-                                raise ApiError(what, status_of(response.status, content))
+                                raise ApiError(what, status_of(response.status, content), content)
                     except (aiohttp.ServerDisconnectedError, ConnectionResetError):
                         if not (repeatable and may_repeat):
                             raise
@@ -129,7 +131,7 @@ class Client:
         try:
             async with asyncio.timeout(timeout_seconds):
                 for may_renew in (True, False):
-                    async with self._send("GET", path, params, None, "application/json", watch=True) as response:
+                    async with self._send("GET", path, params, None, JSON, JSON, watch=True) as response:
                         if response.status == 401 and may_renew and self._has_newer_token(response):
                             continue
                         if response.status >= 300:
@@ -149,13 +151,14 @@ class Client:
         params: Mapping[str, str] | None,
         body: Any,
         content_type: str,
+        accept: str,
         *,
         watch: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         await self._refresh()
         session = self._watch_session if watch else self._session
         assert session is not None
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": accept}
         if self._token:
             headers["Authorization"] = self._authorization
         data = None

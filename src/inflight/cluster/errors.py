@@ -16,11 +16,12 @@ class UnreachableError(ClusterError):
 
 
 class ApiError(ClusterError):
-    """The API server answered with a failure."""
+    """The API server answered with a failure. `body` is what it sent, which need not be a Status."""
 
-    def __init__(self, what: str, status: Status) -> None:
+    def __init__(self, what: str, status: Status, body: bytes = b"") -> None:
         super().__init__(f"{what}: {status.message or status.reason or 'no reason given'} ({status.code})")
         self.status = status
+        self.body = body
 
     @property
     def code(self) -> int:
