@@ -188,7 +188,7 @@ class TestFiles:
             ((LATER, "--interval", "nan"), "nan is not a finite number"),
             ((LATER, "--interval", "inf"), "inf is not a finite number"),
             (("http://localhost:1/x", "--timeout", "nan"), "nan is not a finite number"),
-            (("http://localhost:1/x", "--timeout", "1e999"), "1e999 is not a finite number"),
+            (("http://localhost:1/x", "--timeout", "1e999"), "inf is not a finite number"),
             (("ftp://host/x",), "begins with http:// or https://, not 'ftp'"),
             (("http://host:99999/x",), "not a URL"),
             (("http://localhost:1/x", LATER), "read twice by itself"),

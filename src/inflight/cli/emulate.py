@@ -1,12 +1,11 @@
 """`inflight emulate`: one emulated inference server in real time."""
 
 import json
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-
-from inflight.cli.finite import FiniteRange
 
 if TYPE_CHECKING:
     from inflight.lab.emulator import Fault, ServerSettings
@@ -38,9 +37,11 @@ Examples:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of answer lengths, texts and ids.")
 @click.option("--speed", type=float, default=1.0, show_default=True, help="Seconds of the engine in one of the wall.")
 @click.option(
-    "--cold-start", type=FiniteRange(0), default=0.0, help="Engine seconds to load, the port refused meanwhile."
+    "--cold-start", type=click.FloatRange(0), default=0.0, help="Engine seconds to load, the port refused meanwhile."
 )
-@click.option("--grace", type=FiniteRange(0), default=30.0, show_default=True, help="Wall seconds to drain on SIGTERM.")
+@click.option(
+    "--grace", type=click.FloatRange(0), default=30.0, show_default=True, help="Wall seconds to drain on SIGTERM."
+)
 @click.option("--data-parallel-size", type=click.IntRange(1, 64), default=1, show_default=True, help="Engines inside.")
 @click.option("--max-num-seqs", type=click.IntRange(1), default=None, help="Batch limit of an engine.")
 @click.option("--max-num-batched-tokens", type=click.IntRange(1), default=None, help="Token budget of a step.")
@@ -101,6 +102,11 @@ def _settings(options: dict[str, Any]) -> "tuple[ServerSettings, Fault | None]":
 
     if not 0 < options["speed"] <= 1000:
         raise click.BadParameter("must be above 0 and at most 1000", param_hint="--speed")
+    for option in ("cold_start", "grace"):
+        # The ranges of click let nan pass, and what has no upper end lets infinity pass too.
+        if not math.isfinite(options[option]):
+            hint = "--" + option.replace("_", "-")
+            raise click.BadParameter(f"{options[option]:g} is not a finite number", param_hint=hint)
     try:
         settings = ServerSettings(
             engine=_engine(options),

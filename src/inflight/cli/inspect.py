@@ -5,6 +5,7 @@ stderr. Exit codes: 0 read, 1 the target failed or its engine is unknown, 2 coul
 """
 
 import json
+import math
 import re
 import sys
 import time
@@ -14,8 +15,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import msgspec
-
-from inflight.cli.finite import FiniteRange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,14 +73,14 @@ Examples:
 @click.argument("later", metavar="[FILE]", required=False)
 @click.option(
     "--interval",
-    type=FiniteRange(min=0),
+    type=click.FloatRange(min=0),
     help="Seconds between the readings of a URL (default 3; 0: read once), or how far apart two files were taken.",
 )
 @click.option("--engine", help="Read the page as this engine's instead of recognizing it.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option(
     "--timeout",
-    type=FiniteRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True),
     default=5.0,
     show_default=True,
     help="Seconds for one page of a server; serve gives it the default.",
@@ -106,6 +105,10 @@ def command(
     from inflight.signals import shipped
     from inflight.sources import Target
 
+    for option, seconds in (("--interval", interval), ("--timeout", timeout)):
+        # The ranges of click let nan pass, and what has no upper end lets infinity pass too.
+        if seconds is not None and not math.isfinite(seconds):
+            raise click.BadParameter(f"{seconds:g} is not a finite number", param_hint=option)
     catalogue = shipped()
     if engine is not None and engine not in catalogue.engines:
         raise click.BadParameter(
