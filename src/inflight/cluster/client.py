@@ -91,7 +91,7 @@ class Client:
                 for attempt in range(MAX_RETRIES + 1):
                     may_repeat = attempt < MAX_RETRIES
                     try:
-                        async with self._send(method, path, params, body, content_type, accept) as response:
+                        async with self._send(method, path, params, body, content_type, accept=accept) as response:
                             content = await _read(response, what)
                             if response.status < 300:
                                 return content
@@ -131,7 +131,7 @@ class Client:
         try:
             async with asyncio.timeout(timeout_seconds):
                 for may_renew in (True, False):
-                    async with self._send("GET", path, params, None, JSON, JSON, watch=True) as response:
+                    async with self._send("GET", path, params, None, JSON, watch=True) as response:
                         if response.status == 401 and may_renew and self._has_newer_token(response):
                             continue
                         if response.status >= 300:
@@ -151,8 +151,8 @@ class Client:
         params: Mapping[str, str] | None,
         body: Any,
         content_type: str,
-        accept: str,
         *,
+        accept: str = JSON,
         watch: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         await self._refresh()
