@@ -157,6 +157,10 @@ async def test_no_right_to_the_hpas_of_one_namespace_holds_up_no_other(cluster: 
         await found.ready()
         assert found.names == {"other"}
         assert found.kinds == {"autoscalers_forbidden"}
+        # Rights for one namespace are enough.
+        assert "kubectl create role inflight-horizontalpodautoscalers-autoscaling -n llm" in found.sentence(
+            "autoscalers_forbidden"
+        )
 
 
 async def test_a_right_to_hpas_that_is_taken_away_keeps_what_was_known(cluster: FakeCluster) -> None:

@@ -208,4 +208,8 @@ def test_the_commands_that_grant() -> None:
         " kubectl create clusterrolebinding inflight-deployments-apps-scale"
         " --clusterrole=inflight-deployments-apps-scale --serviceaccount=ns-1:account.x"
     )
+    assert how_to_grant("list,watch", "pods", refusal, "llm") == (
+        "kubectl create role inflight-pods -n llm --verb=list,watch --resource=pods &&"
+        " kubectl create rolebinding inflight-pods -n llm --role=inflight-pods --serviceaccount=ns-1:account.x"
+    )
     assert how_to_grant("get", "pods", 'User "jane; rm -rf" cannot').endswith("--serviceaccount=NAMESPACE:NAME")

@@ -172,7 +172,7 @@ NAMES = ("a", "b", "c")
 STEP = st.tuples(st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(("pods", "all", "b"))))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(steps=st.lists(STEP, max_size=8))
 def test_settle_is_decided_when_a_pod_becomes_a_target_and_by_what_was_in_force(
     steps: list[tuple[set[str], set[str]]],

@@ -92,7 +92,14 @@ class Discovery:
         self._random = random_source if random_source is not None else random.Random()
         self._finder = PageFinder(catalogue)
         self._sharing = Sharing()
-        reader = ScaleReader(client, now, self._random, self._times.scale_seconds, self._times.shortest_scale_seconds)
+        reader = ScaleReader(
+            client,
+            now,
+            self._random,
+            read_seconds=self._times.scale_seconds,
+            shortest_seconds=self._times.shortest_scale_seconds,
+            is_limited=bool(self._only),
+        )
         self._scales = FollowedScales(reader, self._mark)
         self._autoscalers = [self._watch_autoscalers(name) for name in self._only or ("",)]
         self._namespaces: dict[str, _Namespace] = {}
@@ -268,7 +275,7 @@ class Discovery:
     def _watch_pods(self, namespace: str) -> FollowedCollection[PodRecord]:
         return FollowedCollection(
             self._client,
-            pods_of(namespace),
+            pods_of(namespace, namespace if self._only else ""),
             lambda pod: to_record(pod, self._sharing),
             WirePod,
             changed=lambda: self._mark(namespace),

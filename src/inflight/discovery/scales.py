@@ -37,14 +37,18 @@ class ScaleReader:
         client: Client,
         now: Callable[[], float],
         random_source: random.Random,
+        *,
         read_seconds: float = READ_SECONDS,
         shortest_seconds: float = SHORTEST_SECONDS,
+        is_limited: bool = False,
     ) -> None:
+        """`is_limited`: to namespaces, so that rights are wanted in these alone."""
         self.client = client
         self.resources = Resources(client, now)
         self.random = random_source
         self.read_seconds = read_seconds
         self.shortest_seconds = shortest_seconds
+        self.is_limited = is_limited
         self.turn = asyncio.Semaphore(AT_ONCE)
 
 
@@ -154,7 +158,8 @@ class FollowedScale:
             self._reader.resources.forget(resource)
             self._fail("scale_missing", f"{self._name} is not there; {self._wanted_by}")
         elif error.code == 403 and resource is not None:
-            grant = how_to_grant("get", f"{resource.name}/scale", str(error))
+            where = self.workload.namespace if self._reader.is_limited else ""
+            grant = how_to_grant("get", f"{resource.name}/scale", str(error), where)
             self._fail("scale_forbidden", f"the scale of {self._name} may not be read: {error}; grant it: {grant}")
         else:
             self._fail("scale_unknown", f"the scale of {self._name} cannot be read: {error}")

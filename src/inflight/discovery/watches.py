@@ -33,6 +33,8 @@ class Collection(msgspec.Struct, frozen=True):
     forbidden: ProblemKind
     unknown: ProblemKind
     params: Mapping[str, str] = {}
+    grant_in: str = ""
+    """The namespace whose rights are enough; "" where the right is wanted for all."""
 
     @property
     def path(self) -> str:
@@ -55,13 +57,23 @@ def autoscalers_of(namespace: str) -> Collection:
         "the HPAs",
         "autoscalers_forbidden",
         "autoscalers_unknown",
+        grant_in=namespace,
     )
 
 
-def pods_of(namespace: str) -> Collection:
+def pods_of(namespace: str, grant_in: str) -> Collection:
     """Those that have not ended: the pods of finished Jobs never reach us."""
-    running = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
-    return Collection(namespace, "/api/v1", "pods", "pods", "the pods", "pods_forbidden", "pods_unknown", running)
+    return Collection(
+        namespace,
+        "/api/v1",
+        "pods",
+        "pods",
+        "the pods",
+        "pods_forbidden",
+        "pods_unknown",
+        params={"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"},
+        grant_in=grant_in,
+    )
 
 
 class FollowedCollection(Generic[T]):
@@ -126,7 +138,7 @@ class FollowedCollection(Generic[T]):
             return
         kept = "; what was known stays in use" if self.is_synced else ""
         if isinstance(error, ApiError) and error.code == 403:
-            grant = how_to_grant("list,watch", collection.resource, str(error))
+            grant = how_to_grant("list,watch", collection.resource, str(error), collection.grant_in)
             sentence = f"{collection} may not be watched: {error}{kept}; grant it: {grant}"
             problem = self._problem(collection.forbidden, sentence)
         elif self.is_synced and self._reflector.failures_in_a_row < 2 and not isinstance(error, ApiError):

@@ -1,0 +1,46 @@
+"""docs/discovery.md says what there is: the ports of the catalogue, every kind of problem, the bounds."""
+
+from pathlib import Path
+
+from inflight.cluster.reflector import MAX_OBJECTS
+from inflight.discovery import KINDS
+from inflight.discovery.autoscalers import MAX_ASKS, MAX_SELECTOR_TEXT
+from inflight.discovery.pages import MAX_PAGES, MAX_PATH, default_pages
+from inflight.discovery.pods import MAX_LABELS, MAX_PORTS
+from inflight.discovery.problems import LINES_PER_MINUTE
+from inflight.discovery.wanted import MAX_AUTOSCALERS, MAX_NAMESPACES
+from inflight.signals import shipped
+from inflight.sources.targets import MAX_TARGETS
+
+TEXT = (Path(__file__).parents[2] / "docs/discovery.md").read_text()
+FLAT = " ".join(TEXT.split())
+
+
+def rows(head: str) -> list[str]:
+    lines = TEXT[TEXT.index(head) :].splitlines()[2:]
+    return lines[: lines.index("")]
+
+
+def test_the_table_of_ports_is_that_of_the_catalogue() -> None:
+    engines = shipped().engines.values()
+    assert rows("| port | path | engines |") == [
+        f"| {port} | `{path}` | {', '.join(each.name for each in engines if (each.port, each.path) == (port, path))} |"
+        for port, path in default_pages(shipped())
+    ]
+
+
+def test_every_kind_of_problem_has_its_row() -> None:
+    assert [row.split("`")[1] for row in rows("| kind | meaning |")] == list(KINDS)
+
+
+def test_the_bounds_are_those_of_the_code() -> None:
+    for words in (
+        f"{MAX_AUTOSCALERS:,} HPAs, {MAX_ASKS} metrics of each; {MAX_NAMESPACES} namespaces",
+        f"{MAX_OBJECTS:,} pods of a namespace; {MAX_TARGETS:,} pods that are scraped",
+        f"up to {MAX_SELECTOR_TEXT:,} characters",
+        f"at most {MAX_PORTS} of a pod, and at most {MAX_PAGES} places",
+        f"at most {MAX_PATH} characters",
+        f"more than {MAX_LABELS} labels",
+        f"at most {LINES_PER_MINUTE} lines a minute",
+    ):
+        assert words in FLAT
