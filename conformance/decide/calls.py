@@ -18,8 +18,8 @@ METHODS = (
 EXTREMES = [0, 1, -1, MAX_INT64, -MAX_INT64 - 1, MAX_INT64 // 2 + 1, MAX_INT64 // 100, 2**53 + 1, 2**31, 2**32 + 7]
 
 
-def call(draw: Draw, name: str, release: str) -> dict[str, Any]:
-    method = draw.choice(METHODS)
+def call(draw: Draw, name: str, release: str, method: str | None = None) -> dict[str, Any]:
+    method = method or draw.choice(METHODS)
     case: dict[str, Any] = {"id": name, "method": method}
     if release != "1.37" or draw.chance(0.5):
         case["kubernetes"] = release
@@ -43,7 +43,7 @@ def call(draw: Draw, name: str, release: str) -> dict[str, Any]:
         if draw.chance(0.3):
             down = up = draw.choice([0.0, 0.2, 0.5])
             case["controller"] = {"tolerance": down}
-    ratio = edge(draw, down, up)
+    ratio = edge(draw, down, up, current)
     now = EPOCH_2000 + draw.choice([0, 0, 1000.5, 10_000_000])
     if now != EPOCH_2000:
         case["now"] = iso(now)
@@ -56,8 +56,11 @@ def call(draw: Draw, name: str, release: str) -> dict[str, Any]:
     return case
 
 
-def edge(draw: Draw, down: float, up: float) -> float:
-    at = draw.choice([1 - down, 1 + up, 1.0, 1 - down, 1 + up, draw.uniform(0, 3), 0.0, 2.0, 1.5])
+def edge(draw: Draw, down: float, up: float, current: int) -> float:
+    """A ratio at an end of the tolerance, at 1, where the count jumps, or anywhere."""
+    pods = min(max(current, 1), 5000)
+    jump = draw.randint(0, 2 * pods + 1) / pods
+    at = draw.choice([1 - down, 1 + up, 1.0, 1 - down, 1 + up, jump, jump, draw.uniform(0, 3), 0.0, 2.0, 1.5])
     return draw.choice([at, at, math.nextafter(at, 0), math.nextafter(at, 9)])
 
 
@@ -79,10 +82,8 @@ def whole(draw: Draw, case: dict[str, Any], ratio: float) -> None:
             series = [draw.choice(EXTREMES) for _ in range(draw.randint(1, 3))]
         case["metrics"] = series
     if not spread:
-        case["pods"] = [
-            pod(draw, index, EPOCH_2000, "1")
-            for index in range(draw.weighted((6, min(max(case["current"], 0), 12)), (3, draw.randint(0, 8))))
-        ]
+        count = draw.weighted((6, min(max(case["current"], 0), 12)), (3, draw.randint(0, 8)))
+        case["pods"] = [pod(draw, index, EPOCH_2000, "1") for index in range(count)]
         if draw.chance(0.2):
             case["selector"] = draw.choice(["app=web", "app!=web", "app"])
 
@@ -95,13 +96,17 @@ def per_pod(draw: Draw, case: dict[str, Any], ratio: float, now: float) -> None:
         case["resource"] = draw.choice(["cpu", "cpu", "cpu", "memory"])
     if percent and draw.chance(0.2):
         case["container"] = draw.choice(["main", "main", "side", "gone"])
-    case["pods"] = [pod(draw, index, now, f"{request}m") for index in range(count)]
+    sharp = draw.chance(0.45)
+    case["pods"] = [pod(draw, index, now, f"{request}m", plain=sharp) for index in range(count)]
     if draw.chance(0.2):
         case["controller"] = {
             **case.get("controller", {}),
             "cpuInitializationPeriodSeconds": draw.choice([0, 60, 120.5]),
             "initialReadinessDelaySeconds": draw.choice([0, 10, 30]),
         }
+    if sharp and count:
+        case["metrics"] = sharp_values(draw, case, ratio, count, request)
+        return
     base = request * case["target"] / 100 if percent else case["target"]
     aim = max(min(base * ratio, 2.0**60), -(2.0**60))
     gaps = draw.choice([0.0, 0.0, 0.3])
@@ -124,7 +129,37 @@ def per_pod(draw: Draw, case: dict[str, Any], ratio: float, now: float) -> None:
     case["metrics"] = metrics
 
 
-def pod(draw: Draw, index: int, now: float, cpu: str) -> dict[str, Any]:
+def sharp_values(draw: Draw, case: dict[str, Any], ratio: float, count: int, request: int) -> dict[str, int]:
+    """Values whose total is a thousandth or none from where average or percentage jump onto or off the ratio."""
+    ratio = max(min(ratio, 9.0), 0.0)
+    if case["method"] == "GetResourceReplicas":
+        goal = case["target"] * ratio
+        goal = draw.choice([math.floor(goal), math.ceil(goal), math.ceil(goal) + 1])
+        # The smallest total of which this is the whole percentage.
+        total = -(-goal * request * count // 100)
+    else:
+        goal = min(case["target"] * ratio, 2.0**53)
+        total = draw.choice([math.floor(goal), math.ceil(goal)]) * count
+    total += draw.choice([0, 0, 1, -1])
+    values = [total // count] * count
+    values[-1] += total - sum(values)
+    if count > 1 and draw.chance(0.7):
+        shift = draw.randint(0, max(abs(values[0]), 1))
+        values[0] += shift
+        values[1] -= shift
+    return {f"pod-{index}": value for index, value in enumerate(values)}
+
+
+def pod(draw: Draw, index: int, now: float, cpu: str, plain: bool = False) -> dict[str, Any]:
+    """A pod that may be anything, or a `plain` one: old, ready, of one container."""
+    if plain:
+        ready = {"type": "Ready", "status": "True", "lastTransitionTime": iso(now - 9000)}
+        requests = {"cpu": cpu, "memory": cpu}
+        return {
+            "metadata": {"name": f"pod-{index}", "labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "main", "resources": {"requests": requests}}]},
+            "status": {"phase": "Running", "startTime": iso(now - 9999), "conditions": [ready]},
+        }
     age = draw.choice([0, 1, 10, 30, 60, 120, 299, 300, 301, 5000])
     after = draw.choice([0, 1, 9, 10, 11, 29, 30, 31, 60, age])
     requests = {"cpu": cpu, "memory": cpu}

@@ -6,13 +6,16 @@ pods that flap, errors in bursts, other writers, zero, overflow, quantities in e
 """
 
 import json
+import math
 from typing import Any
 
 import msgspec
 from hpas import autoscaler
+from plots import Plot
 from spelling import EPOCH_2000, MAX_INT64, Draw, iso, quantity
 
 from inflight.hpa.cases import CaseError, Step, StoryLine, StoryPlayer, read_case
+from inflight.objects import QuantityError, parse_quantity
 
 SELECTORS = [
     "app=web",
@@ -32,7 +35,9 @@ EDGES = [0.9, 1.0, 1.1, 0.8, 1.2, 0.5, 1.5, 2.0, 0.95, 1.05, 0.0, 3.0, 0.7, 1.3]
 class World:
     """The pods and the load of one story, which change a little at every step."""
 
-    def __init__(self, draw: Draw, plans: list[dict[str, Any]], flags: dict[str, float], start: float) -> None:
+    def __init__(
+        self, draw: Draw, hpa: dict[str, Any], plans: list[dict[str, Any]], flags: dict[str, float], start: float
+    ) -> None:
         self.draw, self.plans = draw, plans
         self.init = flags.get("cpuInitializationPeriodSeconds", 300)
         self.delay = flags.get("initialReadinessDelaySeconds", 30)
@@ -41,14 +46,16 @@ class World:
         self.made = 0
         self.trouble = 0.0
         self.odd = draw.choice([0.0, 0.05, 0.3])
+        self.most = draw.weighted((8, 14), (0.5, 60), (0.7, 1), (0.4, 0))
         self.request = draw.weighted((5, "1"), (2, "250m"), (2, "2"), (1, "100u"), (0.3, "0"))
         self.pod_level = draw.chance(0.1)
-        self.scale = draw.choice(EDGES)
+        self.edges = [*EDGES, *tolerance_edges(hpa, flags)]
+        self.scale = draw.choice(self.edges)
         self.drift = draw.chance(0.5)
 
     def step_pods(self, count: int) -> list[dict[str, Any]]:
         draw = self.draw
-        count = min(max(count, 0), 14)
+        count = min(max(count, 0), self.most)
         while len(self.pods) < count and draw.chance(0.9):
             self.pods.append(self.pod())
         while len(self.pods) > count and draw.chance(0.8):
@@ -132,7 +139,7 @@ class World:
     def metrics(self, replicas: int, status: int) -> dict[str, Any]:
         draw = self.draw
         if self.drift or draw.chance(0.15):
-            self.scale = draw.choice(EDGES) if draw.chance(0.6) else draw.uniform(0, 3)
+            self.scale = draw.choice(self.edges) if draw.chance(0.6) else draw.uniform(0, 3)
         self.trouble = 0.7 if draw.chance(0.06) else self.trouble * draw.choice([0.0, 0.9])
         answers: dict[str, Any] = {}
         for plan in self.plans:
@@ -185,6 +192,23 @@ class World:
         return draw.near(base * min(plan["percent"], 10_000) / 100 * self.scale)
 
 
+def tolerance_edges(hpa: dict[str, Any], flags: dict[str, float]) -> list[float]:
+    """The ratios at the ends of this HPA's own tolerance, and their neighbours."""
+    down = up = flags.get("tolerance", 0.1)
+    behavior = hpa["spec"].get("behavior") or {}
+    down = number(behavior.get("scaleDown", {}).get("tolerance"), down)
+    up = number(behavior.get("scaleUp", {}).get("tolerance"), up)
+    edges = [1 - down, 1 + up] * 3
+    return [max(edge, 0.0) for edge in (*edges, math.nextafter(1 - down, 0), math.nextafter(1 + up, 9))]
+
+
+def number(text: str | None, otherwise: float) -> float:
+    try:
+        return otherwise if text is None else parse_quantity(text).as_float()
+    except QuantityError:
+        return otherwise
+
+
 def story(draw: Draw, name: str, release: str) -> dict[str, Any]:
     if draw.chance(0.35):
         return see_saw(draw, name, release)
@@ -193,7 +217,10 @@ def story(draw: Draw, name: str, release: str) -> dict[str, Any]:
     if release != "1.37" or draw.chance(0.5):
         case["kubernetes"] = release
     gates = {}
-    if draw.chance(0.35):
+    if hpa["spec"].get("minReplicas") == 0 and draw.chance(0.93):
+        # Else it is refused where the gate is off.
+        gates["HPAScaleToZero"] = True
+    elif draw.chance(0.3):
         gates["HPAScaleToZero"] = draw.chance(0.8) if release == "1.36" else draw.chance(0.3)
     if draw.chance(0.1):
         gates["HPAConfigurableTolerance"] = draw.chance(0.5 if release == "1.36" else 0.9)
@@ -224,7 +251,7 @@ def story(draw: Draw, name: str, release: str) -> dict[str, Any]:
     selector = draw.choice(SELECTORS) if draw.chance(0.97) else draw.choice(BAD_SELECTORS)
     case["scale"] = {"replicas": replicas, "selector": selector}
     period = flags.get("syncPeriodSeconds", 15)
-    world = World(draw, plans, flags, start + (period if release == "1.36" else 0))
+    world = World(draw, hpa, plans, flags, start + (period if release == "1.36" else 0))
     case["steps"] = steps(draw, world, case, period)
     return case
 
@@ -232,12 +259,15 @@ def story(draw: Draw, name: str, release: str) -> dict[str, Any]:
 def steps(draw: Draw, world: World, case: dict[str, Any], period: float) -> list[dict[str, Any]]:
     """Each step is aimed at what the target has by then, which the engine plays along to know."""
     result = []
+    plot = Plot(draw, case, world.plans)
     player = follow(case)
     status_lags = draw.chance(0.3)
     guess = case["scale"]["replicas"]
-    for _ in range(draw.weighted((3, draw.randint(1, 6)), (3, draw.randint(5, 15)), (1, draw.randint(15, 40)))):
+    for index in range(draw.weighted((3, draw.randint(1, 6)), (3, draw.randint(5, 15)), (1, draw.randint(15, 40)))):
         step: dict[str, Any] = {}
         guess = player.replicas if player else guess
+        plot.happen(step, player, index == 0)
+        world.plans = plot.plans
         if draw.chance(0.06 if guess else 0.3):
             guess = draw.weighted((6, draw.randint(0, 12)), (1, 0), (1, 60))
             step["scale"] = {"replicas": guess}
@@ -246,10 +276,12 @@ def steps(draw: Draw, world: World, case: dict[str, Any], period: float) -> list
         if status_lags and draw.chance(0.6):
             status = max(aim + draw.choice([0, 1, -1, -2, 3]), 0)
             step["statusReplicas"] = status
-        if draw.chance(0.03):
+        if "scaleErrors" not in step and draw.chance(0.03):
             step["scaleErrors"] = {
                 draw.choice(["get", "update", "update"]): draw.choice(["scale not found", "forbidden"])
             }
+        if player:
+            world.now = max(world.now, (player.due_ns + step.get("lateSeconds", 0) * 1e9) / 1e9)
         pods = world.step_pods(aim)
         if pods or draw.chance(0.5):
             step["pods"] = pods
@@ -258,9 +290,19 @@ def steps(draw: Draw, world: World, case: dict[str, Any], period: float) -> list
             step["metrics"] = metrics
         result.append(step)
         world.now += period
-        if player:
-            player.play(msgspec.convert(step, Step))
+        player = play(player, step)
     return result
+
+
+def play(player: StoryPlayer | None, step: dict[str, Any]) -> StoryPlayer | None:
+    """The player after the step, None once the story is refused."""
+    if player is None:
+        return None
+    try:
+        player.play(msgspec.convert(step, Step))
+    except CaseError:
+        return None
+    return player
 
 
 def see_saw(draw: Draw, name: str, release: str) -> dict[str, Any]:
@@ -279,7 +321,7 @@ def see_saw(draw: Draw, name: str, release: str) -> dict[str, Any]:
         ]
         return {
             "stabilizationWindowSeconds": round(period * draw.choice([0, 0, 0, 1, 2, 3, 4, 20])),
-            "selectPolicy": draw.choice(["Max", "Max", "Min"]),
+            "selectPolicy": draw.weighted((5, "Max"), (3, "Min"), (0.3, "Disabled")),
             "policies": policies,
             "tolerance": "0",
         }
@@ -289,7 +331,7 @@ def see_saw(draw: Draw, name: str, release: str) -> dict[str, Any]:
         behavior = {}
     spec: dict[str, Any] = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
-        "minReplicas": draw.choice([1, 1, 2, 0 if release == "1.37" else 1]),
+        "minReplicas": draw.choice([1, 1, 2, 0]),
         "maxReplicas": draw.choice([20, 50, 200, 1000]),
         "metrics": [
             {
@@ -309,18 +351,25 @@ def see_saw(draw: Draw, name: str, release: str) -> dict[str, Any]:
         "scale": {"replicas": load, "selector": "app=web"},
         "steps": [],
     }
+    if release == "1.36" and spec["minReplicas"] == 0:
+        case["featureGates"] = {"HPAScaleToZero": True}
     if not behavior:
         case["controller"]["downscaleStabilizationSeconds"] = period * draw.choice([0, 1, 2, 3, 5, 20])
-    for _ in range(draw.randint(8, 40)):
+    plans = [{"kind": "External", "key": "external/load", "milli": 10_000, "percent": None, "average": True}]
+    plot = Plot(draw, case, plans, keeps_metrics=True)
+    player = follow(case) if plot.lateness or plot.edits or plot.restarts else None
+    for index in range(draw.randint(8, 40)):
         if draw.chance(0.5):
             load = draw.choice([0, 1, 5, 10, 20, 25, 30, 60, 100, draw.randint(0, 120)])
         step: dict[str, Any] = {"metrics": {"external/load": {"values": [str(load * 10)]}}}
+        plot.happen(step, player, index == 0)
         if draw.chance(0.03):
             step["scale"] = {"replicas": draw.choice([1, 5, 10, 25, 40])}
         if draw.chance(0.02):
             step["metrics"] = {"external/load": {"error": "boom"}}
-        if draw.chance(0.02):
+        if "scaleErrors" not in step and draw.chance(0.02):
             step["scaleErrors"] = {"update": "forbidden"}
+        player = play(player, step)
         case["steps"].append(step)
     return case
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from inflight.hpa.cases.call import CallTrace, play_call, trace_call
+from inflight.hpa.cases.call import CallTrace, answer_of_call, trace_call
 from inflight.hpa.cases.compare import compare
 from inflight.hpa.cases.lines import (
     MAX_LINE_BYTES,
@@ -14,8 +14,9 @@ from inflight.hpa.cases.lines import (
     decode_line,
     read_case,
 )
-from inflight.hpa.cases.story import StoryPlayer, play_story, story_decisions, story_records
+from inflight.hpa.cases.story import StoryPlayer, play_story, story_records
 from inflight.hpa.controller import NEWEST_JUDGED
+from inflight.hpa.decision import Decision
 
 __all__ = [
     "MAX_LINE_BYTES",
@@ -29,10 +30,9 @@ __all__ = [
     "answer_case",
     "compare",
     "decode_line",
-    "play_call",
+    "explain_case",
     "play_story",
     "read_case",
-    "story_decisions",
     "story_records",
     "trace_call",
 ]
@@ -40,6 +40,13 @@ __all__ = [
 
 def answer_case(plain: dict[str, Any], architecture: str = "amd64") -> dict[str, Any]:
     """The answer to one case, an error answer where it cannot be played. Raises nothing for any input."""
+    return explain_case(plain, architecture)[0]
+
+
+def explain_case(
+    plain: dict[str, Any], architecture: str = "amd64"
+) -> tuple[dict[str, Any], list[Decision], CallTrace | None]:
+    """The answer with what it was made of: the decisions of a story, or the trace of a call. Raises nothing."""
     name = plain.get("id")
     kubernetes = plain.get("kubernetes")
     answer: dict[str, Any] = {
@@ -51,7 +58,9 @@ def answer_case(plain: dict[str, Any], architecture: str = "amd64") -> dict[str,
             raise CaseError("the case has no id")
         case = read_case(plain)
         if isinstance(case, CallLine):
-            return answer | play_call(case, architecture)
-        return answer | {"syncs": play_story(case, architecture)}
+            trace = trace_call(case, architecture)
+            return answer | answer_of_call(trace), [], trace
+        syncs, decisions = play_story(case, architecture)
     except CaseError as error:
-        return answer | {"error": str(error)}
+        return answer | {"error": str(error)}, [], None
+    return answer | {"syncs": syncs}, decisions, None

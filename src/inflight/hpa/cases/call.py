@@ -52,9 +52,9 @@ class CallTrace(msgspec.Struct, frozen=True):
     """Of scaling down and up."""
 
 
-def play_call(line: CallLine, architecture: str = "amd64") -> dict[str, Any]:
-    """`replicas`, `usage` and `utilization`, or `error` with the calculator's text. Raises CaseError."""
-    calculation = trace_call(line, architecture).metric.calculation
+def answer_of_call(trace: CallTrace) -> dict[str, Any]:
+    """`replicas`, `usage` and `utilization`, or `error` with the calculator's text."""
+    calculation = trace.metric.calculation
     if calculation.error:
         return {"error": calculation.error}
     return {

@@ -53,16 +53,15 @@ _CONFLICTING_WRITES = 5
 _CONFLICT = "the object has been modified"
 
 
-def play_story(line: StoryLine, architecture: str = "amd64") -> list[dict[str, Any]]:
-    """What each sync left, as the format writes it. Raises CaseError."""
+def play_story(line: StoryLine, architecture: str = "amd64") -> tuple[list[dict[str, Any]], list[Decision]]:
+    """What each sync left, as the format writes it, and the decision behind it. Raises CaseError."""
     player = StoryPlayer(line, architecture)
-    return [entry_of(player.play(step), player.replicas) for step in steps_of(line)]
-
-
-def story_decisions(line: StoryLine, architecture: str = "amd64") -> list[Decision]:
-    """The decision of each step. Raises CaseError."""
-    player = StoryPlayer(line, architecture)
-    return [player.play(step) for step in steps_of(line)]
+    entries, decisions = [], []
+    for step in steps_of(line):
+        decision = player.play(step)
+        decisions.append(decision)
+        entries.append(_entry(decision, player.replicas))
+    return entries, decisions
 
 
 def story_records(line: StoryLine, architecture: str = "amd64") -> Iterator[Record]:
@@ -96,7 +95,8 @@ class StoryPlayer:
         start_ns = int(read_moment(line.start, "start"))
         if any(step is not None and step.other_hpas for step in line.steps):
             self._check_others(line, start_ns)
-        self._due_ns = start_ns if self._starts_at_once else start_ns + self._period_ns
+        self.due_ns = start_ns if self._starts_at_once else start_ns + self._period_ns
+        """When the next sync comes by itself."""
         self._played = 0
         self._selector = line.scale.selector or ""
         self._overwritten: int | None = None
@@ -161,7 +161,7 @@ class StoryPlayer:
                 self._replace(step.hpa)
             self.memory = self.memory.after_restart()
             if not self._starts_at_once:
-                self._due_ns += self._period_ns
+                self.due_ns += self._period_ns
         elif step.hpa is not None:
             edited_ns = self._edited_at(step.edited_after_seconds)
             if self._replace(step.hpa) and self._release.enabled("HPAGeneration"):
@@ -170,18 +170,18 @@ class StoryPlayer:
                 # The sync that was due before the edit still comes.
                 self.now_ns = edited_ns
                 return
-        self.now_ns = self._due_ns + to_nanoseconds(late)
-        self._due_ns = self.now_ns + self._period_ns
+        self.now_ns = self.due_ns + to_nanoseconds(late)
+        self.due_ns = self.now_ns + self._period_ns
 
     def _edited_at(self, after_seconds: float | None) -> int:
         """The moment of an edit between the last sync and the next. Raises CaseError."""
         if after_seconds is None:
-            edited_ns = self.now_ns + (self._due_ns - self.now_ns) // 2
+            edited_ns = self.now_ns + (self.due_ns - self.now_ns) // 2
         elif abs(after_seconds) < MAX_SECONDS:
             edited_ns = self.now_ns + to_nanoseconds(after_seconds)
         else:
             raise CaseError(f"editedAfterSeconds: {after_seconds} is no wait")
-        if edited_ns < self.now_ns + _MARGIN_NS or edited_ns > self._due_ns - _MARGIN_NS:
+        if edited_ns < self.now_ns + _MARGIN_NS or edited_ns > self.due_ns - _MARGIN_NS:
             raise CaseError("editedAfterSeconds: the edit has to come 10 ms after the last sync and before the next")
         return edited_ns
 
@@ -215,15 +215,15 @@ class StoryPlayer:
         for step in steps_of(line):
             if step.late_seconds or step.restart or step.hpa is not None:
                 raise CaseError("with otherHpas no sync is late, nothing is edited and nothing restarts")
-            names = [other.name for other in step.other_hpas or ()]
-            if len({*names, self.hpa.metadata.name, ""}) != len(names) + 2 or any("/" in name for name in names):
-                raise CaseError("otherHpas: each has a name of its own")
-            for other in step.other_hpas or ():
-                if other.selector is not None:
-                    _check_selector(other.selector)
 
     def _selecting(self, others: Sequence[OtherHpa], pods: tuple[Pod, ...]) -> tuple[str, ...]:
-        """This HPA and the others that select one of its pods."""
+        """This HPA and the others that select one of its pods. Raises CaseError."""
+        given = [other.name for other in others]
+        if len({*given, self.hpa.metadata.name, ""}) != len(given) + 2 or any("/" in name for name in given):
+            raise CaseError("otherHpas: each has a name of its own")
+        for other in others:
+            if other.selector is not None:
+                _check_selector(other.selector)
         namespace = self.hpa.metadata.namespace
         try:
             mine = select_pods(pods, namespace, self._selector)
@@ -262,7 +262,7 @@ def _admit(line: StoryLine) -> tuple[HorizontalPodAutoscaler, Release]:
     return hpa, release
 
 
-def entry_of(decision: Decision, replicas: int) -> dict[str, Any]:
+def _entry(decision: Decision, replicas: int) -> dict[str, Any]:
     """What the sync left, as the format writes it; `replicas` is the target's count after it."""
     entry: dict[str, Any] = to_plain(
         {"conditions": decision.conditions, "currentMetrics": decision.current_metrics, "events": decision.events}
