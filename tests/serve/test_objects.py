@@ -201,6 +201,18 @@ def test_a_pod_that_cannot_be_seen_makes_the_value_unknown(cluster_get: Any, fle
     assert value(cluster_get(f"{V1}/{OBJECT}?metricLabelSelector=!tier")) == "30", "its own pod is seen"
 
 
+def test_a_pod_that_settles_makes_the_value_unknown_until_it_has_been_read(
+    cluster_get: Any, fleet: Any, telemetry: Any
+) -> None:
+    """It ran before it was watched: what it had in flight must not be missing from the sum after a restart of ours."""
+    fleet.change("vllm-3", "in_flight", value=None, received_at=None, reported_before=False, settling=True)
+    message = cluster_get(f"{V1}/{OBJECT}").refusal(503)
+    assert message.startswith("the value is not known now, which is not 0: inflight_requests: ")
+    assert telemetry.refusals == {"warming_up": 1}
+    fleet.change("vllm-3", "in_flight", value=2.0, received_at=NOW, reported_before=True, settling=False)
+    assert value(cluster_get(f"{V1}/{OBJECT}")) == "32500m"
+
+
 def test_pods_without_a_value_are_an_error_and_not_0(cluster_get: Any, fleet: Any) -> None:
     assert "none of 3 pods has a value" in cluster_get(f"{V1}/deployments.apps/vllm/inflight_requests_waiting").refusal(
         503
@@ -326,13 +338,25 @@ EXTERNAL = "/apis/external.metrics.k8s.io/v1beta1/namespaces/inference/inflight_
 
 
 @pytest.mark.parametrize("path", [f"{V1}/pods/*/inflight_requests", f"{V1}/pods/a/inflight_requests", EXTERNAL])
-def test_where_nothing_is_watched_it_is_said_why(cluster_get: Any, workloads: Any, pods: Any, path: str) -> None:
+def test_where_nothing_is_watched_it_is_said_why(cluster_get: Any, workloads: Any, path: str) -> None:
     assert cluster_get(path).refusal(404).endswith("no pod of namespace 'inference' is watched")
     workloads.unwatched = "no HPA there names a metric of ours"
     message = cluster_get(path).refusal(404)
     assert message.endswith("no pod of namespace 'inference' is watched: no HPA there names a metric of ours")
-    pods.add("b", labels={"app": "else"}, in_flight=1)
-    assert "no HPA there" not in cluster_get(f"{path}?labelSelector=app%3Dvllm").body.decode()
+
+
+def test_where_other_pods_are_watched_it_is_said_what_is_not(cluster_get: Any, fleet: Any, workloads: Any) -> None:
+    workloads.add("w", "app=w")
+    workloads.unwatched = "the pod w-1 declares no port: annotate it with prometheus.io/port"
+    advice = "; what is not watched there: the pod w-1 declares no port: annotate it with prometheus.io/port"
+    paths = (
+        f"{V1}/deployments.apps/w/inflight_requests",
+        f"{V1}/pods/w-1/inflight_requests",
+        f"{V1}/pods/*/inflight_requests?labelSelector=app%3Dw",
+        f"{EXTERNAL}?labelSelector=app%3Dw",
+    )
+    for path in paths:
+        assert cluster_get(path).refusal(404).endswith(advice)
 
 
 def test_a_workload_whose_pods_are_not_watched_is_told_why_too(cluster_get: Any, workloads: Any) -> None:

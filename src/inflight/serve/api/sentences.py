@@ -42,13 +42,15 @@ def no_pods(
 ) -> str:
     """Why nothing matches, where `samples` are all of the namespace; `name` is that of the pod that was asked for."""
     where = f"namespace {namespace[:SHOWN]!r}"
+    why = "" if workloads is None else clip(workloads.why_unwatched(namespace))
     if not samples:
-        why = "" if workloads is None else clip(workloads.why_unwatched(namespace))
         return f"no pod of {where} is watched" + (f": {why}" if why else "")
     if name != "*" and all(sample.name != name for sample in samples):
-        return f"no pod of that name is watched in {where}"
-    wanted = " and ".join(repr(str(one)[:SHOWN]) for one in selectors if one is not None)
-    return f"none of the {len(samples)} pods watched in {where} has labels that match {wanted}"
+        found = f"no pod of that name is watched in {where}"
+    else:
+        wanted = " and ".join(repr(str(one)[:SHOWN]) for one in selectors if one is not None)
+        found = f"none of the {len(samples)} pods watched in {where} has labels that match {wanted}"
+    return found + (f"; what is not watched there: {why}" if why else "")
 
 
 def clip(text: str) -> str:

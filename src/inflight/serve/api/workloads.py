@@ -32,5 +32,7 @@ class WorkloadSource(Protocol):
         ...
 
     def why_unwatched(self, namespace: str) -> str:
-        """Why no pod of a namespace is watched, as a sentence that says what to do; "" where nothing is known."""
+        """Why pods of a namespace are not watched, all or some, in sentences that say what to do; "" where nothing is
+        known.
+        """
         ...
