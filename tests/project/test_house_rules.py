@@ -48,7 +48,7 @@ def test_every_relative_link_of_the_docs_leads_somewhere() -> None:
     assert broken == []
 
 
-def test_every_command_of_the_package_can_be_called() -> None:
+def test_every_command_of_the_package_can_be_called(capsys: pytest.CaptureFixture[str]) -> None:
     modules = (ROOT / "src" / "inflight" / "cli").glob("*.py")
     commands = {path.stem for path in modules if "@click.command" in path.read_text(encoding="utf-8")}
     from inflight.cli.main import COMMANDS, group
@@ -58,3 +58,4 @@ def test_every_command_of_the_package_can_be_called() -> None:
         with pytest.raises(SystemExit) as ended:
             group.main([name, "--help"], prog_name="inflight")
         assert ended.value.code == 0
+        assert "\\" + "b" not in capsys.readouterr().out, "an example that click has reflowed"

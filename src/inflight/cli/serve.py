@@ -158,7 +158,7 @@ def command(
     ca_file: Path | None,
     authentication_kubeconfig: Path | None,
 ) -> None:
-    r"""Scrape inference servers and serve their load as Kubernetes custom and external metrics over HTTPS.
+    """Scrape inference servers and serve their load as Kubernetes custom and external metrics over HTTPS.
 
     In a cluster the pods are those that its HorizontalPodAutoscalers ask about, and the cluster says who may ask;
     deploy/install.yaml runs it there. With --targets the pods are those of a file.
@@ -167,8 +167,7 @@ def command(
     Examples:
       inflight serve --kubeconfig ~/.kube/config --namespace inference
       inflight serve --targets targets.yaml --token-file token --ca-file ca.pem
-      curl --cacert ca.pem -H "Authorization: Bearer $(cat token)" \
-        'https://127.0.0.1:6443/apis/external.metrics.k8s.io/v1beta1/namespaces/inference/inflight_requests'
+      curl --cacert ca.pem -H "Authorization: Bearer $(cat token)" https://127.0.0.1:6443/metrics
 
     The token of a run with --targets is made for it and printed once on standard output; log lines go to standard error
     and never hold it. SIGTERM and SIGINT end the run after the requests at hand are answered.
