@@ -58,7 +58,9 @@ async def test_an_api_server_that_goes_away_in_the_middle_takes_nothing_along(cl
         await found.until(lambda: found.discovery.problems == ())
 
 
-async def test_a_watch_that_is_dropped_goes_on_where_it_was(cluster: FakeCluster) -> None:
+async def test_a_watch_that_is_dropped_goes_on_where_it_was(
+    cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
     await fill(cluster)
     async with discovering(cluster) as found:
         await found.ready()
@@ -71,6 +73,8 @@ async def test_a_watch_that_is_dropped_goes_on_where_it_was(cluster: FakeCluster
         # Resumed, not listed again.
         lists = [query for path, query in cluster.requests if path.endswith("/pods") and "watch" not in query]
         assert (len(lists), len(found.lists)) == (1, before + 1)
+    # It happens every few minutes: nothing to speak of.
+    assert caplog.text == ""
 
 
 async def test_versions_that_are_gone_mean_new_lists_in_which_nothing_is_lost(cluster: FakeCluster) -> None:
@@ -371,6 +375,24 @@ async def test_a_workload_that_is_scaled_to_zero_is_no_problem(
         await found.until(lambda: found.names == {"again"})
         assert not found.targets["again"].settle
     assert "selects_nothing" not in caplog.text
+
+
+async def test_a_workload_that_was_empty_before_it_had_pods_may_be_scaled_to_zero_too(
+    cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.give_scale("llm", "llm", "app=llm")
+    await cluster.put("horizontalpodautoscalers", autoscaler("llm"))
+    async with discovering(cluster) as found:
+        await found.ready()
+        await found.until(lambda: found.kinds == {"selects_nothing"})
+        await cluster.put("pods", pod("a"))
+        await found.until(lambda: found.names == {"a"})
+        reads = cluster.asked(SCALE)
+        cluster.give_scale("llm", "llm", "app=llm", replicas=0)
+        await cluster.remove("pods", "llm", "a")
+        await found.until(lambda: cluster.asked(SCALE) > reads + 2)
+        assert found.discovery.problems == ()
+    assert caplog.text.count("event=problem kind=selects_nothing") == 1
 
 
 async def test_overlapping_workloads_and_foreign_pods_are_told_and_scraped(cluster: FakeCluster) -> None:

@@ -120,6 +120,7 @@ def test_https_is_not_for_discovered_pods() -> None:
         "0",
         "70000",
         "65536",
+        "000080",
         "-1",
         "+1",
         "80.0",

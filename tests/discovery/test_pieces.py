@@ -166,6 +166,8 @@ def test_beyond_the_bounds_the_first_by_name_are_followed(monkeypatch: pytest.Mo
         "there are 3 namespaces, and at most 2 are followed",
     ]
     assert [named.askers for named in wanted.workloads.values()] == [("x", "y"), ("x", "y")]
+    monkeypatch.setattr(wanted_module, "MAX_AUTOSCALERS", 3)
+    assert wanted_by(found).count == 3
 
 
 def problem(name: str, sentence: str = "it is so") -> Problem:
