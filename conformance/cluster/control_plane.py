@@ -61,7 +61,7 @@ class ControlPlane:
         self.proxy_url = f"https://127.0.0.1:{self._proxy_port}"
         self.admin_kubeconfig = folder / "admin.kubeconfig"
         self.inflight_kubeconfig = folder / "inflight.kubeconfig"
-        self._controllers_token = secrets.token_urlsafe()
+        self.controllers_token = secrets.token_urlsafe()
 
     def start(self) -> None:
         """Raises StartError."""
@@ -160,12 +160,12 @@ class ControlPlane:
         write_service_account_keys(self.folder)
         tokens = self.folder / "tokens.csv"
         tokens.touch(mode=0o600)
-        tokens.write_text(f"{self._controllers_token},{CONTROLLER_MANAGER},controllers\n")
+        tokens.write_text(f"{self.controllers_token},{CONTROLLER_MANAGER},controllers\n")
         for user in ("admin", "inflight", "nobody"):
             certificate = {"client-certificate": f"{user}.pem", "client-key": f"{user}.key"}
             self._write_kubeconfig(user, certificate, self.url)
         url = self.url if self.recording is None else self.proxy_url
-        self._write_kubeconfig("controllers", {"token": self._controllers_token}, url)
+        self._write_kubeconfig("controllers", {"token": self.controllers_token}, url)
 
     def _write_kubeconfig(self, user: str, credentials: Mapping[str, str], url: str) -> None:
         file = self.folder / f"{user}.kubeconfig"

@@ -1,236 +1,252 @@
-# ruff: noqa: ASYNC110, INP001 - scripts of the conformance suite, not a package.
-"""Plays kubelets: every pod is bound to a fake node, reported Running and Ready, and answered for by an emulator.
+# ruff: noqa: INP001 - scripts of the conformance suite, not a package.
+"""Plays scheduler and kubelet: binds every pod to a fake node, runs what is in it, and reports how it is.
 
-Each pod gets an address of its own in 127.0.1.0/24 and a real `inflight emulate` behind it; a deleted pod loses its
-emulator and is taken out of the API with grace period 0. The pods that run are written to a targets file, which
-`inflight serve` reads again when it changes.
+Each pod has an address of its own in 127.0.0.0/8 and a real process behind it: an emulated engine, or Inflight itself.
+It is Running from the start, Ready while its probe says so; what ends by itself is started again and counted; a pod
+that is deleted is ended and then taken out of the API.
 """
 
 import asyncio
-import json
+import contextlib
 import logging
-import sys
-from collections.abc import Mapping
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from engine import Content, Engine, Nothing, Play, port_of
 
 from inflight.cluster import ApiError, Client, ClusterError, Reflector
 
-INFLIGHT = Path(sys.executable).with_name("inflight")
-START_SECONDS = 30.0
 NODE = "played-node"
-NAMESPACE = "inference"
-PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+PODS = "/api/v1/pods"
+PROBE_SECONDS = 0.2
+STEADY_PROBE_SECONDS = 1.0
+RETRY_SECONDS = 0.2
+MERGE = "application/strategic-merge-patch+json"
 
 _log = logging.getLogger(__name__)
 
-
-class PlayedPod(msgspec.Struct, frozen=True):
-    """What is kept of a pod."""
-
-    name: str
-    uid: str
-    labels: Mapping[str, str]
-    node: str
-    phase: str
-    deleted: bool
+Plain = Mapping[str, Any]
 
 
-def read_pod(plain: Mapping[str, Any]) -> PlayedPod:
-    metadata = plain["metadata"]
-    return PlayedPod(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        labels=metadata.get("labels") or {},
-        node=(plain.get("spec") or {}).get("nodeName") or "",
-        phase=(plain.get("status") or {}).get("phase") or "",
-        deleted="deletionTimestamp" in metadata,
-    )
+class Pod:
+    """One pod for as long as it is there."""
 
-
-class Emulator:
-    """The engine of one pod."""
-
-    def __init__(self, pod: PlayedPod, address: str, port: int, process: asyncio.subprocess.Process) -> None:
-        self.pod = pod
+    def __init__(self, plain: Plain, address: str) -> None:
+        self.plain = plain
         self.address = address
-        self.url = f"http://{address}:{port}"
-        self.process = process
+        self.content: Content = Nothing()
+        self.is_ready = False
+        self.restarts = 0
+        self.started = now()
+        self.deleted = asyncio.Event()
+        """It is to go, or is gone already."""
+
+    @property
+    def name(self) -> str:
+        return str(self.plain["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        return str(self.plain["metadata"]["namespace"])
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self.plain["metadata"].get("labels") or {}
+
+    @property
+    def path(self) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
+
+    @property
+    def uid(self) -> str:
+        return str(self.plain["metadata"]["uid"])
+
+    @property
+    def url(self) -> str:
+        """Of its engine; empty where it has none."""
+        return self.content.url if isinstance(self.content, Engine) else ""
 
 
-class PodRunner:
-    """Runs until cancelled; then every emulator is ended. `running` is by the pod's uid."""
+class Kubelet:
+    """Runs until cancelled; then everything that it started is ended. `pods` is by uid.
 
-    def __init__(self, client: Client, port: int, targets_file: Path, emulator_log: Path) -> None:
+    `make` gives what is in a pod, or None for an engine as `plays` has it under the pod's label `app`.
+    """
+
+    def __init__(self, client: Client, folder: Path, make: Callable[[Pod], Content | None] = lambda _: None) -> None:
         self._client = client
-        self._port = port
-        self._targets_file = targets_file
-        self._emulator_log = emulator_log
-        self._changed = asyncio.Event()
-        self._reflector = Reflector(client, PODS, decode=read_pod, changed=lambda _: self._changed.set())
-        self.running: dict[str, Emulator] = {}
-        self._bound: set[str] = set()
-        self._removed: set[str] = set()
-        self._addresses = [f"127.0.1.{last}" for last in range(250, 1, -1)]
+        self._log = folder / "emulators.log"
+        self._make = make
+        self._news = asyncio.Event()
+        self._reflector: Reflector[dict[str, Any]] = Reflector(
+            client, PODS, decode=dict, changed=lambda _: self._news.set(), backoff_seconds=(0.2, 1.0)
+        )
+        self.pods: dict[str, Pod] = {}
+        self.plays: dict[str, Play] = {}
+        self.changed: Callable[[], None] = lambda: None
+        """Told whenever a pod has become Ready, is so no longer, or has gone."""
+        # A block of its own, so that two runs on one machine do not meet.
+        block = f"127.{64 + secrets.randbelow(128)}.{secrets.randbelow(256)}"
+        self._addresses = [f"{block}.{last}" for last in range(250, 1, -1)]
+
+    def of(self, app: str, namespace: str = "") -> list[Pod]:
+        """The Ready pods with this label `app`."""
+        return [
+            pod
+            for pod in self.pods.values()
+            if pod.is_ready and pod.labels.get("app") == app and namespace in {"", pod.namespace}
+        ]
 
     async def run(self) -> None:
-        self._write_targets()
         await self._create_node()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reflector.run())
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                there = {plain["metadata"]["uid"]: plain for plain in self._reflector.objects.values()}
+                for uid, pod in self.pods.items():
+                    if uid not in there or "deletionTimestamp" in there[uid]["metadata"]:
+                        pod.deleted.set()
+                for uid, plain in there.items():
+                    if uid not in self.pods:
+                        self.pods[uid] = pod = Pod(plain, self._addresses.pop())
+                        group.create_task(self._live(pod))
+
+    async def _live(self, pod: Pod) -> None:
+        running = asyncio.create_task(self._run(pod))
+        leaving = asyncio.create_task(pod.deleted.wait())
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._reflector.run())
-                while True:
-                    await self._changed.wait()
-                    self._changed.clear()
-                    if not await self._play(list(self._reflector.objects.values())):
-                        await asyncio.sleep(0.2)
-                        self._changed.set()
+            await asyncio.wait((running, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
         finally:
-            for emulator in list(self.running.values()):
-                await self._end(emulator)
+            for task in (running, leaving):
+                task.cancel()
+            await asyncio.gather(running, leaving, return_exceptions=True)
+            pod.is_ready = False
+            self.changed()
+            self._addresses.insert(0, pod.address)
+        await self._insist(pod, lambda: self._remove(pod))
+        self.pods.pop(pod.uid, None)
 
-    async def _play(self, pods: list[PlayedPod]) -> bool:
-        """One step for each pod; False where the API server did not take one of them."""
-        there = {pod.uid for pod in pods if not pod.deleted}
-        for done in (self._bound, self._removed):
-            done &= {pod.uid for pod in pods}
-        # The target goes first: nobody is to be scraped whose port closes.
-        gone = [self.running.pop(uid) for uid in list(self.running) if uid not in there]
-        if gone:
-            self._write_targets()
-        for emulator in gone:
-            await self._end(emulator)
-        good = True
-        for pod in pods:
+    async def _run(self, pod: Pod) -> None:
+        if not pod.plain["spec"].get("nodeName"):
+            await self._insist(pod, lambda: self._bind(pod))
+        pod.content = self._make(pod) or self._engine(pod)
+        while True:
             try:
-                await self._step(pod)
-            except ClusterError as error:
-                _log.warning("event=step_failed pod=%s why=%r", pod.name, str(error))
-                good = False
-        return good
+                await pod.content.start()
+                ended = asyncio.create_task(pod.content.ended())
+                try:
+                    await self._probe(pod, ended)
+                finally:
+                    ended.cancel()
+            finally:
+                await pod.content.stop()
+            # A crash. Real kubelets wait longer each time.
+            pod.restarts += 1
+            _log.warning("event=restarted pod=%s restarts=%d", pod.name, pod.restarts)
 
-    async def _step(self, pod: PlayedPod) -> None:
-        # The copy may be older than what was just written: nothing is done twice.
-        if pod.deleted:
-            if pod.uid not in self._removed:
-                await self._remove(pod)
-        elif not pod.node:
-            if pod.uid not in self._bound:
-                await self._client.create(f"{PODS}/{pod.name}/binding", _binding(pod))
-                self._bound.add(pod.uid)
-        elif pod.uid not in self.running:
-            emulator = self.running[pod.uid] = await self._start(pod)
-            await self._report(pod, emulator.address)
-            self._write_targets()
+    async def _probe(self, pod: Pod, ended: "asyncio.Task[None]") -> None:
+        """Until it has ended."""
+        await self._tell(pod, ready=False)
+        while not ended.done():
+            ready = await pod.content.is_ready()
+            if ready != pod.is_ready:
+                await self._tell(pod, ready=ready)
+            await asyncio.wait((ended,), timeout=STEADY_PROBE_SECONDS if ready else PROBE_SECONDS)
+        ended.result()
+        await self._tell(pod, ready=False)
 
-    async def _remove(self, pod: PlayedPod) -> None:
-        try:
-            await self._client.request("DELETE", f"{PODS}/{pod.name}", body=_delete_now(pod))
-        except ApiError as error:
-            # Gone already, or another pod of this name.
-            if error.code not in {404, 409}:
-                raise
-        self._removed.add(pod.uid)
-
-    async def _start(self, pod: PlayedPod) -> Emulator:
-        address = self._addresses.pop()
-        with self._emulator_log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                INFLIGHT, "emulate", "--host", address, "--port", str(self._port), "--grace", "0",
-                stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        emulator = Emulator(pod, address, self._port, process)
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                while not await _listens(address, self._port):
-                    await asyncio.sleep(0.05)
-        except BaseException:
-            # Ctrl-C may come in between, and nobody knows this one yet.
-            await self._end(emulator)
-            raise
-        return emulator
-
-    async def _report(self, pod: PlayedPod, address: str) -> None:
-        status = {"status": _status(address)}
-        await self._client.request(
-            "PATCH",
-            f"{PODS}/{pod.name}/status",
-            body=status,
-            content_type="application/strategic-merge-patch+json",
+    async def _tell(self, pod: Pod, *, ready: bool) -> None:
+        pod.is_ready = ready
+        self.changed()
+        status = {"status": _status(pod)}
+        await self._insist(
+            pod, lambda: self._client.request("PATCH", f"{pod.path}/status", body=status, content_type=MERGE)
         )
 
-    async def _end(self, emulator: Emulator) -> None:
-        if emulator.process.returncode is None:
-            emulator.process.terminate()
+    def _engine(self, pod: Pod) -> Content:
+        play = self.plays.get(pod.labels.get("app", ""), Play())
+        port = port_of(pod.plain, play)
+        return Nothing() if port is None or not play.engine else Engine(pod.address, port, play, self._log)
+
+    async def _insist(self, pod: Pod, ask: Callable[[], Awaitable[Any]]) -> None:
+        """Until the API server has taken it, or the pod is not there any more."""
+        while True:
             try:
-                async with asyncio.timeout(5):
-                    await emulator.process.wait()
-            except TimeoutError:
-                emulator.process.kill()
-                await emulator.process.wait()
-        self._addresses.append(emulator.address)
+                await ask()
+            except ApiError as error:
+                if error.code in {404, 409}:
+                    return
+                _log.warning("event=refused pod=%s why=%r", pod.name, str(error))
+            except ClusterError as error:
+                _log.warning("event=not_told pod=%s why=%r", pod.name, str(error))
+            else:
+                return
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _bind(self, pod: Pod) -> None:
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": pod.name, "uid": pod.uid},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": NODE},
+        }
+        await self._client.create(f"{pod.path}/binding", binding)
+
+    async def _remove(self, pod: Pod) -> None:
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "gracePeriodSeconds": 0,
+            "preconditions": {"uid": pod.uid},
+        }
+        await self._client.request("DELETE", pod.path, body=options)
 
     async def _create_node(self) -> None:
         node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
-        await self._client.create("/api/v1/nodes", node)
-
-    def _write_targets(self) -> None:
-        """Renamed into place, so that a reader never sees a half."""
-        targets = [
-            {
-                "name": emulator.pod.name,
-                "namespace": NAMESPACE,
-                "labels": dict(emulator.pod.labels),
-                "url": f"{emulator.url}/metrics",
-            }
-            for emulator in self.running.values()
-        ]
-        unfinished = self._targets_file.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps({"targets": targets}, indent=2) + "\n")
-        unfinished.rename(self._targets_file)
+        with contextlib.suppress(ApiError):
+            await self._client.create("/api/v1/nodes", node)
 
 
-async def _listens(address: str, port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(address, port)
-    except OSError:
-        return False
-    writer.close()
-    return True
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _binding(pod: PlayedPod) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Binding",
-        "metadata": {"name": pod.name, "uid": pod.uid},
-        "target": {"apiVersion": "v1", "kind": "Node", "name": NODE},
-    }
-
-
-def _delete_now(pod: PlayedPod) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "DeleteOptions",
-        "gracePeriodSeconds": 0,
-        "preconditions": {"uid": pod.uid},
-    }
-
-
-def _status(address: str) -> dict[str, Any]:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _status(pod: Pod) -> dict[str, Any]:
+    ready, at = str(pod.is_ready), now()
     conditions = [
-        {"type": kind, "status": "True", "lastTransitionTime": now}
-        for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
+        {"type": kind, "status": status, "lastTransitionTime": at}
+        for kind, status in (
+            ("PodScheduled", "True"),
+            ("Initialized", "True"),
+            ("ContainersReady", ready),
+            ("Ready", ready),
+        )
+    ]
+    containers = [
+        {
+            "name": container["name"],
+            "image": container["image"],
+            "imageID": "",
+            "ready": pod.is_ready,
+            "started": True,
+            "restartCount": pod.restarts,
+            "state": {"running": {"startedAt": at}},
+        }
+        for container in pod.plain["spec"]["containers"]
     ]
     return {
         "phase": "Running",
-        "podIP": address,
-        "podIPs": [{"ip": address}],
+        "podIP": pod.address,
+        "podIPs": [{"ip": pod.address}],
         "hostIP": "127.0.0.1",
-        "startTime": now,
+        "startTime": pod.started,
         "conditions": conditions,
+        "containerStatuses": containers,
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parent / ".cache"
+ROOT = HERE.parents[1]
 KUBERNETES = "1.37.2"
 
 
@@ -25,34 +26,45 @@ class Programs:
 
     def __init__(self) -> None:
         self.etcd = _etcd()
+        self.kubectl = _kubectl()
+        """None where there is none: its part cannot be run then."""
         folder = _control_plane()
         self.kube_apiserver = folder / "kube-apiserver"
         self.kube_controller_manager = folder / "kube-controller-manager"
 
 
 def _etcd() -> Path:
-    found = shutil.which("etcd")
-    cached = CACHE / "etcd" / "usr" / "bin" / "etcd"
+    found = _on_path_or_of_debian("etcd", "etcd-server")
+    if found is None:
+        raise MissingError("etcd: install the Debian package etcd-server (apt-get install etcd-server)")
+    return found
+
+
+def _kubectl() -> Path | None:
+    return _on_path_or_of_debian("kubectl", "kubernetes-client")
+
+
+def _on_path_or_of_debian(program: str, package: str) -> Path | None:
+    found = shutil.which(program)
+    cached = CACHE / program / "usr" / "bin" / program
     if found:
         return Path(found)
     if not cached.is_file():
-        _unpack_etcd()
-    if not cached.is_file():
-        raise MissingError("etcd: install the Debian package etcd-server (apt-get install etcd-server)")
-    return cached
+        _unpack(package, CACHE / program)
+    return cached if cached.is_file() else None
 
 
-def _unpack_etcd() -> None:
+def _unpack(package: str, into: Path) -> None:
     """The package's files without its service and its user: needs no root and leaves the system as it is."""
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         return
-    folder = CACHE / "etcd-package"
+    folder = CACHE / f"{package}-package"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        subprocess.run(["apt-get", "download", "-qq", "etcd-server"], cwd=folder, check=False, capture_output=True)
-        for package in folder.glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", package, CACHE / "etcd"], check=True)
+        subprocess.run(["apt-get", "download", "-qq", package], cwd=folder, check=False, capture_output=True)
+        for file in folder.glob("*.deb"):
+            subprocess.run(["dpkg-deb", "-x", file, into], check=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -16,16 +16,14 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import manifests
 from control_plane import ControlPlane, StartError, control_plane
-from faults import faults
 from programs import KUBERNETES, MissingError, Programs
 from recording_check import check_recording
-from scaling import scaling
+from shapes import shapes
 from stage import RECORDING, CheckError, Stage, stage
 from who_may_ask import who_may_ask
 
-PARTS: dict[str, Callable[[Stage], Awaitable[None]]] = {"access": who_may_ask, "scaling": scaling, "faults": faults}
+PARTS: dict[str, Callable[[Stage], Awaitable[None]]] = {"access": who_may_ask, "shapes": shapes}
 FAST_HPA = (
     "--horizontal-pod-autoscaler-sync-period=2s",
     "--horizontal-pod-autoscaler-downscale-stabilization=5s",
@@ -66,11 +64,8 @@ def run(what: str, parts: list[str]) -> int:
     flags, recording = (FAST_HPA, RECORDING) if what == "e2e" else ((), None)
     with control_plane(programs, hpa_flags=flags, keep=LOGS, recording=recording) as plane:
         print(f"Kubernetes {KUBERNETES} is up at {plane.url} after {time.monotonic() - begun:.1f} s", flush=True)
-        if what == "play":
-            asyncio.run(play(plane))
-            return 0
-        code = asyncio.run(check(plane, parts))
-    return max(code, judge_recording(scaled="scaling" in parts))
+        code = asyncio.run(check(plane, programs, parts))
+    return max(code, judge_recording(scaled="shapes" in parts))
 
 
 def judge_recording(*, scaled: bool) -> int:
@@ -83,35 +78,21 @@ def judge_recording(*, scaled: bool) -> int:
     return 1 if problems else 0
 
 
-async def check(plane: ControlPlane, parts: list[str]) -> int:
+async def check(plane: ControlPlane, programs: Programs, parts: list[str]) -> int:
     failed = []
-    async with stage(plane) as scene:
+    async with stage(plane, programs) as scene:
         for part in parts:
             try:
                 await PARTS[part](scene)
-            except CheckError as error:
+            except* CheckError as errors:
                 failed.append(part)
-                scene.say(f"FAILED {part}: {error}")
+                for error in errors.exceptions:
+                    scene.say(f"FAILED {part}: {error}")
             else:
                 scene.say(f"passed {part}")
     if failed:
         print(f"failed: {', '.join(failed)}; logs: {LOGS}", file=sys.stderr)
     return 1 if failed else 0
-
-
-async def play(plane: ControlPlane) -> None:
-    """A Deployment with an HPA on its work in flight, for a person to look at."""
-    metric = manifests.external_metric("inflight_requests", "vllm", 8)
-    async with stage(plane) as scene:
-        await scene.create(
-            manifests.deployment("vllm", 1),
-            manifests.autoscaler("vllm", metric, most=4, down_seconds=60),
-        )
-        print(f"export KUBECONFIG={plane.admin_kubeconfig}")
-        print("kubectl -n inference get hpa,pods          # Ctrl-C here stops everything", flush=True)
-        while True:
-            plane.check()
-            await asyncio.sleep(1)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,10 @@
 """Who gets what from Inflight when the cluster decides: through the aggregator, and on our own port past it."""
 
 import json
-import ssl
 from typing import Any
 
 import aiohttp
 import manifests
-from control_plane import INFLIGHT_USER
 from stage import CheckError, Stage, Waiting
 
 EXTERNAL = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{manifests.INFERENCE}/inflight_requests"
@@ -19,7 +17,6 @@ async def who_may_ask(scene: Stage) -> None:
     await _strangers(scene)
     await _proxies(scene)
     await _certificates_and_tokens(scene)
-    await _rights_are_taken_away(scene)
 
 
 async def _strangers(scene: Stage) -> None:
@@ -79,25 +76,6 @@ async def _certificates_and_tokens(scene: Stage) -> None:
     scene.say("certificates and tokens of the cluster see what RBAC lets them see")
 
 
-async def _rights_are_taken_away(scene: Stage) -> None:
-    """Without its own right to ask, Inflight lets nobody in, and says how to grant it."""
-    path, binding = manifests.rights()[0]
-    await scene.client.request("DELETE", f"{path}/{binding['metadata']['name']}")
-    who = {"X-Remote-User": "somebody"}
-
-    async def refused() -> bool:
-        status, body = await ask(scene, EXTERNAL, "front-proxy", who)
-        if status != 503 or "system:auth-delegator" not in body or INFLIGHT_USER not in body:
-            raise Waiting(f"{status}: {body[:300]}")
-        return True
-
-    await scene.until("the sentence names the role that is missing", refused, seconds=30)
-    await expect(scene, 200, "/readyz")
-    await scene.create((path, binding))
-    await scene.until("the right is back", lambda: _gets(scene, 403, EXTERNAL, "front-proxy", who), seconds=30)
-    scene.say("RBAC taken away: 503 with the role to bind; given back: as before")
-
-
 async def _gets(scene: Stage, wanted: int, path: str, pair: str, headers: dict[str, str] | None = None) -> bool:
     status, body = await ask(scene, path, pair, headers)
     if status != wanted:
@@ -117,7 +95,7 @@ async def expect(scene: Stage, wanted: int, path: str, *, pair: str = "", header
 async def ask(scene: Stage, path: str, pair: str, headers: dict[str, str] | None) -> tuple[int, str]:
     """Straight to Inflight's port, past the aggregator."""
     folder = scene.plane.folder
-    context = ssl.create_default_context(cafile=str(folder / "serving-ca.pem"))
+    context = await scene.serving_context()
     if pair:
         context.load_cert_chain(folder / f"{pair}.pem", folder / f"{pair}.key")
     url: Any = f"https://localhost:{scene.plane.inflight_port}{path}"
