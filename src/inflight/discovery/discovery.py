@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from inflight.cluster import Client
-from inflight.cluster.reflector import BACKOFF_SECONDS
 from inflight.discovery.autoscalers import Autoscaler, WireAutoscaler, to_autoscaler
 from inflight.discovery.followed_scales import FollowedScales
 from inflight.discovery.pages import PageFinder
@@ -30,6 +29,10 @@ from inflight.signals.foreign import printable
 from inflight.sources import Target
 from inflight.sources.targets import MAX_TARGETS
 
+BACKOFF_SECONDS = (0.2, 10.0)
+"""Of watches that fail. Shorter than usual at the end: after an API server's restart new pods are waited for, and a
+refused watch costs it little.
+"""
 DEBOUNCE_SECONDS = 0.1
 """Changes come in bursts; the targets are put together at most ten times a second."""
 SHOWN_SENTENCES = 3
