@@ -58,7 +58,14 @@ def _check_interval(_context: click.Context, _parameter: click.Parameter, value:
     return value
 
 
-@click.command("serve")
+EXAMPLES = """\b
+Examples:
+  inflight serve --kubeconfig ~/.kube/config --namespace inference
+  inflight serve --targets targets.yaml --token-file token --ca-file ca.pem
+  curl --cacert ca.pem -H "Authorization: Bearer $(cat token)" https://127.0.0.1:6443/metrics"""
+
+
+@click.command("serve", epilog=EXAMPLES)
 @click.option(
     "--targets",
     "targets_file",
@@ -128,7 +135,7 @@ def _check_interval(_context: click.Context, _parameter: click.Parameter, value:
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path),
-    help="Write the token there (mode 0600) instead of printing it. The file appears when the server listens.",
+    help="Write the token there (mode 0600) instead of printing it. The file is there while the server listens.",
 )
 @click.option(
     "--ca-file",
@@ -162,12 +169,6 @@ def command(
 
     In a cluster the pods are those that its HorizontalPodAutoscalers ask about, and the cluster says who may ask;
     deploy/install.yaml runs it there. With --targets the pods are those of a file.
-
-    \b
-    Examples:
-      inflight serve --kubeconfig ~/.kube/config --namespace inference
-      inflight serve --targets targets.yaml --token-file token --ca-file ca.pem
-      curl --cacert ca.pem -H "Authorization: Bearer $(cat token)" https://127.0.0.1:6443/metrics
 
     The token of a run with --targets is made for it and printed once on standard output; log lines go to standard error
     and never hold it. SIGTERM and SIGINT end the run after the requests at hand are answered.

@@ -15,7 +15,7 @@ import msgspec
 from inflight.guard import FRESH_SECONDS
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.certificates import read_certificate
-from inflight.serve.files import write_private, write_public
+from inflight.serve.files import WrittenFile, write_private, write_public
 from inflight.serve.garbage import collect_on_schedule
 from inflight.serve.in_cluster import InCluster, connected
 from inflight.serve.reload import Reloader, read_targets
@@ -71,6 +71,8 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
             workloads=discovery,
             discovery_stats=None if discovery is None else lambda: discovery.stats,
         ) as server:
+            # The files come first: whoever waits for them may go on at once.
+            token_file = _write_files(settings, server)
             _announce(settings, server, collector.stats.targets, announce)
             parts = [
                 collector.run(),
@@ -80,7 +82,11 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
             ]
             if cluster is not None:
                 parts += cluster.runs(server.context, collector.set_targets)
-            await _run_until(stop, parts)
+            try:
+                await _run_until(stop, parts)
+            finally:
+                if token_file is not None:
+                    token_file.remove()
     _log.info("event=stopped")
 
 
@@ -121,12 +127,16 @@ async def _warm_up(vitals: Vitals, collector: Collector, clock: WallClock, clust
     _log.info("event=ready")
 
 
-def _announce(settings: RunSettings, server: RunningServer, pods: int, announce: Callable[[str], None]) -> None:
-    """The files come first: whoever waits for them may go on at once."""
+def _write_files(settings: RunSettings, server: RunningServer) -> WrittenFile | None:
+    """The token's file, which the run takes away again; the certificate may outlive it."""
     if settings.ca_file is not None and server.ca_pem is not None:
         write_public(settings.ca_file, server.ca_pem)
-    if settings.token_file is not None:
-        write_private(settings.token_file, server.token.encode() + b"\n")
+    if settings.token_file is None:
+        return None
+    return write_private(settings.token_file, server.token.encode() + b"\n")
+
+
+def _announce(settings: RunSettings, server: RunningServer, pods: int, announce: Callable[[str], None]) -> None:
     if settings.targets_file is not None:
         announce(f"serving {server.url} for {pods} pods of {settings.targets_file}")
     else:

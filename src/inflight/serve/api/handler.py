@@ -5,6 +5,7 @@ then the path, the method, the representation, the parameters, and at last the q
 """
 
 import hmac
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -43,6 +44,8 @@ from inflight.sources.clock import Clock
 
 _METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
+
+_log = logging.getLogger(__name__)
 
 HealthCheck = Callable[[str], str]
 """Takes `healthz`, `livez` or `readyz`; returns "" or a sentence about what is wrong."""
@@ -84,6 +87,7 @@ class MetricsApi:
         self._own_metrics = own_metrics
         self._telemetry = telemetry if telemetry is not None else Telemetry()
         self._verdicts = VerdictLog()
+        self._said_of_health: dict[str, str] = {}
         self._discovery: dict[tuple[Discovery, Manner], bytes] = {}
 
     def handle(self, request: Request, refusal_at_door: Refused | None = None) -> Response:
@@ -153,8 +157,15 @@ class MetricsApi:
                 return _document_response(_plain_document(route), manner)
 
     def _health_page(self, route: Health) -> Response:
+        """Anybody may ask, so the reason is told to the log alone: it may name namespaces, objects and rights."""
         problem = self._health(route.check)
-        text = f"{route.check} failed: {problem}\n" if problem else "ok"
+        if problem != self._said_of_health.get(route.check, ""):
+            self._said_of_health[route.check] = problem
+            _log.log(
+                logging.WARNING if problem else logging.INFO,
+                "event=health check=%s ok=%s why=%r", route.check, not problem, problem,
+            )  # fmt: skip
+        text = f"{route.check} failed: the log of this server says why\n" if problem else "ok"
         return Response(503 if problem else 200, text.encode(), "text/plain; charset=utf-8")
 
     def _discover(self, route: Discovery, manner: Manner) -> bytes:
