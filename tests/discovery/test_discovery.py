@@ -206,8 +206,15 @@ async def test_a_problem_is_logged_when_it_begins_and_when_it_ends(
         await found.ready()
         assert found.kinds == {"no_port"}
         assert found.discovery.stats.problems["no_port"] == 1
-        assert found.discovery.missing("llm") == (found.sentence("no_port"),)
-        assert found.discovery.missing("other") == ()
+        assert found.discovery.why_unwatched("llm") == found.sentence("no_port")
+        assert found.discovery.why_unwatched("other") == ""
+        many = [autoscaler(name, external_metric({"matchLabels": {"app": name}})) for name in "abcd"]
+        for each in many:
+            await cluster.put("horizontalpodautoscalers", each)
+        await found.until(lambda: found.discovery.stats.problems["selects_nothing"] == 4)
+        assert found.discovery.why_unwatched("llm").endswith("; and 2 more, which the log has")
+        for name in "abcd":
+            await cluster.remove("horizontalpodautoscalers", "llm", name)
         await cluster.put("pods", pod("a", ports=(), restarts=1))
         await cluster.put("pods", pod("b"))
         await found.until(lambda: found.names == {"b"})

@@ -111,8 +111,8 @@ async def test_a_right_to_pods_that_is_taken_away_keeps_what_was_known(cluster: 
             " clusterrolebinding inflight-pods --clusterrole=inflight-pods"
             " --serviceaccount=inflight-system:inflight" in sentence
         )
-        assert found.discovery.missing("llm") == (sentence,)
-        assert found.discovery.missing("other") == ()
+        assert found.discovery.why_unwatched("llm") == sentence
+        assert found.discovery.why_unwatched("other") == ""
         # The other namespace goes on.
         await cluster.put("pods", pod("new", namespace="other"))
         await found.until(lambda: found.names == {"llm", "other", "new"})
@@ -148,7 +148,7 @@ async def test_no_right_to_hpas_is_not_ready(cluster: FakeCluster) -> None:
     async with discovering(cluster) as found:
         await found.until(lambda: found.kinds == {"autoscalers_forbidden"})
         assert "--verb=list,watch --resource=horizontalpodautoscalers.autoscaling" in found.discovery.problem
-        assert found.discovery.missing("llm") == (found.discovery.problem,)
+        assert found.discovery.why_unwatched("llm") == found.discovery.problem
         cluster.forbidden.clear()
         await found.ready()
         assert found.names == {"llm"}
@@ -407,7 +407,7 @@ async def test_overlapping_workloads_and_foreign_pods_are_told_and_scraped(clust
         assert found.kinds == {"overlap", "foreign_owner"}
         assert "1 of ReplicaSet canary-7f9c, 1 of no controller" in found.sentence("foreign_owner")
         # They are no reason why a value is missing.
-        assert found.discovery.missing("llm") == ()
+        assert found.discovery.why_unwatched("llm") == ""
 
 
 async def test_an_object_that_cannot_be_read_holds_up_no_other(cluster: FakeCluster) -> None:

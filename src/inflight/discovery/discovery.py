@@ -130,27 +130,14 @@ class Discovery:
         """What keeps pods from being followed now."""
         return self._problems.current
 
-    def missing(self, namespace: str) -> tuple[str, ...]:
-        """Sentences about what of a namespace cannot be followed, a few of them: for answers that lack it."""
-        found = [
-            problem
-            for problem in self._problems.current
-            if problem.namespace in {"", namespace} and problem.kind not in {"overlap", "foreign_owner"}
-        ]
-        sentences = [problem.sentence for problem in found[:SHOWN_SENTENCES]]
-        if len(found) > SHOWN_SENTENCES:
-            sentences.append(f"and {len(found) - SHOWN_SENTENCES} more, which the log has")
-        return tuple(sentences)
-
     def why_unwatched(self, namespace: str) -> str:
-        """Why no pod of a namespace is scraped, for answers; "" where nothing is known to be wrong."""
-        if not self._is_ready:
-            return self.problem
-        if sentences := self.missing(namespace):
-            return "; ".join(sentences)
-        if self._only and namespace not in self._only:
-            return f"only the namespaces {', '.join(self._only[:10])} are followed"
-        return "" if namespace in self._namespaces else "no HPA in it asks for a metric of Inflight"
+        """Why pods of a namespace are not scraped, all or some: a few sentences, those that concern most pods first;
+        "" where nothing is known.
+        """
+        found = [problem for problem in self._problems.current if problem.namespace in {"", namespace}]
+        sentences = [problem.sentence for problem in found if problem.kind not in {"overlap", "foreign_owner"}]
+        more = len(sentences) - SHOWN_SENTENCES
+        return "; ".join([*sentences[:SHOWN_SENTENCES], *([f"and {more} more, which the log has"] if more > 0 else [])])
 
     def workload(self, namespace: str, resource: str, name: str) -> Workload | str:
         """A workload that an HPA names, by its resource as in paths (`deployments.apps`); or a sentence why not."""

@@ -160,7 +160,8 @@ class FollowedScale:
         elif error.code == 403 and resource is not None:
             where = self.workload.namespace if self._reader.is_limited else ""
             grant = how_to_grant("get", f"{resource.name}/scale", str(error), where)
-            self._fail("scale_forbidden", f"the scale of {self._name} may not be read: {error}; grant it: {grant}")
+            why = f"Grant it: {grant}. The API server says: {error}"
+            self._fail("scale_forbidden", f"the scale of {self._name} may not be read. {why}")
         else:
             self._fail("scale_unknown", f"the scale of {self._name} cannot be read: {error}")
 

@@ -139,7 +139,8 @@ class FollowedCollection(Generic[T]):
         kept = "; what was known stays in use" if self.is_synced else ""
         if isinstance(error, ApiError) and error.code == 403:
             grant = how_to_grant("list,watch", collection.resource, str(error), collection.grant_in)
-            sentence = f"{collection} may not be watched: {error}{kept}; grant it: {grant}"
+            # The commands first: conditions of an HPA are cut at some length.
+            sentence = f"{collection} may not be watched{kept}. Grant it: {grant}. The API server says: {error}"
             problem = self._problem(collection.forbidden, sentence)
         elif self.is_synced and self._reflector.failures_in_a_row < 2 and not isinstance(error, ApiError):
             # A watch that broke off is nothing to speak of until the next attempt fails too.
