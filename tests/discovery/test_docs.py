@@ -8,7 +8,8 @@ from inflight.discovery.autoscalers import MAX_ASKS, MAX_SELECTOR_TEXT
 from inflight.discovery.pages import MAX_PAGES, MAX_PATH, default_pages
 from inflight.discovery.pods import MAX_LABELS, MAX_PORTS
 from inflight.discovery.problems import LINES_PER_MINUTE
-from inflight.discovery.wanted import MAX_AUTOSCALERS, MAX_NAMESPACES
+from inflight.discovery.targets import MAX_SELECTIONS
+from inflight.discovery.wanted import MAX_AUTOSCALERS, MAX_NAMESPACES, MAX_WORKLOADS
 from inflight.signals import shipped
 from inflight.sources.targets import MAX_TARGETS
 
@@ -35,8 +36,9 @@ def test_every_kind_of_problem_has_its_row() -> None:
 
 def test_the_bounds_are_those_of_the_code() -> None:
     for words in (
-        f"{MAX_AUTOSCALERS:,} HPAs, {MAX_ASKS} metrics of each; {MAX_NAMESPACES} namespaces",
-        f"{MAX_OBJECTS:,} pods of a namespace; {MAX_TARGETS:,} pods that are scraped",
+        f"{MAX_NAMESPACES} namespaces; in each {MAX_AUTOSCALERS:,} HPAs with {MAX_ASKS} metrics",
+        f"{MAX_WORKLOADS} workloads, {MAX_SELECTIONS} selectors and {MAX_OBJECTS:,} pods",
+        f"{MAX_TARGETS:,} pods that are scraped",
         f"up to {MAX_SELECTOR_TEXT:,} characters",
         f"at most {MAX_PORTS} of a pod, and at most {MAX_PAGES} places",
         f"at most {MAX_PATH} characters",

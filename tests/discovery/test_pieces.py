@@ -147,7 +147,6 @@ def test_an_hpa_without_end_is_cut() -> None:
 
 
 def test_beyond_the_bounds_the_first_by_name_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wanted_module, "MAX_AUTOSCALERS", 5)
     monkeypatch.setattr(wanted_module, "MAX_NAMESPACES", 2)
     found = {}
     for namespace in "cab":
@@ -161,13 +160,31 @@ def test_beyond_the_bounds_the_first_by_name_are_followed(monkeypatch: pytest.Mo
         "b": ["x", "y"],
     }
     assert wanted.count == 4
-    assert [problem.sentence.split(":")[0] for problem in wanted.problems] == [
-        "there are 6 HPAs, and at most 5 are followed",
-        "there are 3 namespaces, and at most 2 are followed",
+    assert [problem.sentence for problem in wanted.problems] == [
+        "there are 3 namespaces with HPAs, and at most 2 are followed: the first by name"
     ]
     assert [named.askers for named in wanted.workloads.values()] == [("x", "y"), ("x", "y")]
-    monkeypatch.setattr(wanted_module, "MAX_AUTOSCALERS", 3)
-    assert wanted_by(found).count == 3
+    monkeypatch.setattr(wanted_module, "MAX_AUTOSCALERS", 1)
+    bounded = wanted_by(found)
+    assert {name: [each.name for each in hpas] for name, hpas in bounded.by_namespace.items()} == {
+        "a": ["x"],
+        "b": ["x"],
+    }
+    assert [(problem.namespace, problem.sentence.split(":")[0]) for problem in bounded.problems[1:]] == [
+        ("a", "there are 2 HPAs in namespace a, and at most 1 are followed"),
+        ("b", "there are 2 HPAs in namespace b, and at most 1 are followed"),
+    ]
+
+
+def test_the_workloads_of_a_namespace_are_bounded_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wanted_module, "MAX_WORKLOADS", 2)
+    greedy = read(autoscaler("greedy", *[object_metric(f"w{number}") for number in range(5)], namespace="a"))
+    modest = read(autoscaler("modest", namespace="b"))
+    assert greedy is not None
+    assert modest is not None
+    wanted = wanted_by({("a", "greedy"): greedy, ("b", "modest"): modest})
+    assert [key[::3] for key in wanted.workloads] == [("a", "w0"), ("a", "w1"), ("b", "llm")]
+    assert [problem.object for problem in wanted.problems] == ["Namespace/a/workloads"]
 
 
 def problem(name: str, sentence: str = "it is so") -> Problem:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from inflight.discovery.autoscalers import Autoscaler, WireAutoscaler, to_autoscaler
 from inflight.discovery.pages import PageFinder
 from inflight.discovery.pods import PodRecord, Sharing, WirePod, to_record
-from inflight.discovery.selections import KnownWorkload
+from inflight.discovery.selections import KnownWorkload, PodIndex
 from inflight.discovery.targets import Facts, Remembered, Resolution, resolve
 from inflight.discovery.workloads import WorkloadKey
-from inflight.objects import parse_selector
+from inflight.objects import NOTHING, parse_selector
 from inflight.signals import shipped
 
 from .builders import Plain, autoscaler, external_metric, object_metric, pod, pods_metric
@@ -313,6 +313,30 @@ def test_one_workload_named_twice_does_not_overlap_itself() -> None:
     beta = object_metric("llm", api_version="apps/v1beta1")
     found = look([*ONE, hpa("two"), hpa("three", beta)], BOTH, [record("a")])
     assert found.problems == ()
+
+
+def test_the_selectors_of_a_namespace_are_bounded() -> None:
+    selectors = [external_metric({"matchLabels": {"app": f"a{number}"}}) for number in range(600)]
+    hpas = [hpa(f"h{at:03}", *selectors[at : at + 60]) for at in range(0, 600, 60)]
+    found = look(hpas, {}, [record("first", app="a0"), record("last", app="a599")])
+    assert settles(found) == {"first": True}
+    assert sentences(found, "too_many") == [
+        "there are 600 selectors in namespace llm, and at most 500 are followed: the first by name"
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    pods=st.lists(st.dictionaries(st.sampled_from("ab"), st.sampled_from(["", "x", "y", "7"])), max_size=6),
+    text=st.lists(
+        st.sampled_from(["a=x", "a==y", "b=x", "a!=x", "b in (x,y)", "a notin (x)", "a", "!b", "b>6", "a="]), max_size=3
+    ).map(",".join),
+)
+def test_the_index_finds_what_the_selector_matches(pods: list[dict[str, str]], text: str) -> None:
+    records = [msgspec.structs.replace(record(str(at)), labels=labels) for at, labels in enumerate(pods)]
+    selector = parse_selector(text)
+    assert PodIndex(records).matching(selector) == [pod for pod in records if selector.matches(pod.labels)]
+    assert PodIndex(records).matching(NOTHING) == []
 
 
 def test_many_overlaps_are_bounded() -> None:

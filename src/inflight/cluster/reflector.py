@@ -121,7 +121,9 @@ class Reflector(Generic[T]):
         `recovered` is told of the first list or watch that is accepted after them.
         """
         wait = self._backoff_seconds[0]
-        while True:
+        task = asyncio.current_task()
+        # A deadline that ends in the same instant as a cancellation can swallow it; the count remains.
+        while task is None or not task.cancelling():
             try:
                 if not self._version:
                     await self._list()

@@ -35,6 +35,8 @@ refused watch costs it little.
 """
 DEBOUNCE_SECONDS = 0.1
 """Changes come in bursts; the targets are put together at most ten times a second."""
+REST_FACTOR = 9.0
+"""Of the time that putting together took: it may have a tenth of a core."""
 SHOWN_SENTENCES = 3
 
 _log = logging.getLogger(__name__)
@@ -159,11 +161,15 @@ class Discovery:
         async with asyncio.TaskGroup() as group:
             for collection in self._autoscalers:
                 group.create_task(collection.run())
+            loop, pause = asyncio.get_running_loop(), self._times.debounce_seconds
             while True:
                 await self._wake.wait()
-                await asyncio.sleep(self._times.debounce_seconds)
+                await asyncio.sleep(pause)
                 self._wake.clear()
+                begun = loop.time()
                 self._refresh(group)
+                # Who writes more objects than can be followed slows down what is found, not what is answered.
+                pause = max(self._times.debounce_seconds, REST_FACTOR * (loop.time() - begun))
 
     def _refresh(self, group: asyncio.TaskGroup) -> None:
         """Puts together what has changed since the last time."""

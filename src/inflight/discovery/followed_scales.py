@@ -40,8 +40,10 @@ class FollowedScales:
             self._by_namespace.setdefault(scale.workload.namespace, []).append(scale)
 
     def read_soon(self, keys: Iterable[WorkloadKey]) -> None:
+        """Of those that are followed."""
         for key in keys:
-            self._scales[key].read_soon()
+            if key in self._scales:
+                self._scales[key].read_soon()
 
     def known(self, namespace: str) -> dict[WorkloadKey, KnownWorkload]:
         """What is known of the workloads of a namespace."""

@@ -94,7 +94,9 @@ class FollowedScale:
 
     async def run(self) -> None:
         wait = self._reader.shortest_seconds
-        while True:
+        task = asyncio.current_task()
+        # A deadline that ends in the same instant as a cancellation can swallow it; the count remains.
+        while task is None or not task.cancelling():
             self._soon.clear()
             async with self._reader.turn:
                 await self._look()

@@ -9,14 +9,16 @@ from inflight.discovery.ownership import foreign_owner_problem, overlap_problems
 from inflight.discovery.pages import Page, PageFinder, Refusal
 from inflight.discovery.pods import PodRecord
 from inflight.discovery.problems import Problem, ProblemKind
-from inflight.discovery.selections import KnownWorkload, Selection, matching, selections_of
+from inflight.discovery.selections import KnownWorkload, PodIndex, Selection, selections_of
+from inflight.discovery.wanted import too_many
 from inflight.discovery.workloads import WorkloadKey
 from inflight.objects import Selector
 from inflight.signals.foreign import printable
 from inflight.sources import Target
 
 MAX_PROBLEMS = 200
-"""Of one namespace."""
+"""Of one namespace, as are the selectors."""
+MAX_SELECTIONS = 500
 
 
 class Chosen(msgspec.Struct, frozen=True, gc=False):
@@ -66,7 +68,11 @@ def resolve(facts: Facts, finder: PageFinder, before: Remembered) -> Resolution:
     if facts.pods is None:
         return Resolution(problems=tuple(found[:MAX_PROBLEMS]))
     living = [pod for pod in facts.pods if not pod.has_ended]
-    matched = [(each, matching(each.selector, living)) for each in selections_of(facts.autoscalers, workloads)]
+    selections = selections_of(facts.autoscalers, workloads)
+    if len(selections) > MAX_SELECTIONS:
+        found.append(too_many("selectors", len(selections), MAX_SELECTIONS, namespace))
+    index = PodIndex(living)
+    matched = [(each, index.matching(each.selector)) for each in selections[:MAX_SELECTIONS]]
     choices = _Choices(namespace, finder, before)
     for wanted in _wanted(matched, before.in_force):
         choices.choose(wanted)

@@ -1,6 +1,9 @@
-"""What the HPAs of a cluster want followed, within bounds."""
+"""What the HPAs of a cluster want followed, within bounds.
 
-from collections.abc import Mapping
+Most bounds are a namespace's own: who may write HPAs in one must not be able to crowd out those of another.
+"""
+
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -9,7 +12,9 @@ from inflight.discovery.problems import Problem
 from inflight.discovery.workloads import WorkloadKey, WorkloadRef
 
 MAX_NAMESPACES = 500
-MAX_AUTOSCALERS = 10_000
+MAX_AUTOSCALERS = 1_000
+"""Of one namespace, as are the next."""
+MAX_WORKLOADS = 500
 
 
 class NamedWorkload(msgspec.Struct, frozen=True):
@@ -32,26 +37,38 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def wanted_by(autoscalers: Mapping[tuple[str, str], Autoscaler]) -> Wanted:
-    """By namespace and name; beyond the bounds the first by name count."""
+    """Of HPAs by namespace and name; where there are more than are followed, the first by name."""
     problems = []
     grouped: dict[str, list[Autoscaler]] = {}
-    for key in sorted(autoscalers)[:MAX_AUTOSCALERS]:
+    for key in sorted(autoscalers):
         grouped.setdefault(key[0], []).append(autoscalers[key])
-    if len(autoscalers) > MAX_AUTOSCALERS:
-        problems.append(too_many("HPAs", len(autoscalers), MAX_AUTOSCALERS))
     if len(grouped) > MAX_NAMESPACES:
-        problems.append(too_many("namespaces", len(grouped), MAX_NAMESPACES))
-    by_namespace = {name: tuple(grouped[name]) for name in list(grouped)[:MAX_NAMESPACES]}
-    refs: dict[WorkloadKey, tuple[WorkloadRef, dict[str, None]]] = {}
-    for each in by_namespace.values():
-        for autoscaler in each:
-            for ask in autoscaler.asks:
-                if ask.workload is not None:
-                    refs.setdefault(ask.workload.key, (ask.workload, {}))[1].setdefault(autoscaler.name)
-    workloads = {key: NamedWorkload(ref, tuple(askers)) for key, (ref, askers) in refs.items()}
+        problems.append(too_many("namespaces with HPAs", len(grouped), MAX_NAMESPACES))
+    by_namespace: dict[str, tuple[Autoscaler, ...]] = {}
+    workloads: dict[WorkloadKey, NamedWorkload] = {}
+    for name in list(grouped)[:MAX_NAMESPACES]:
+        found = grouped[name]
+        if len(found) > MAX_AUTOSCALERS:
+            problems.append(too_many("HPAs", len(found), MAX_AUTOSCALERS, name))
+        by_namespace[name] = tuple(found[:MAX_AUTOSCALERS])
+        named = _workloads(by_namespace[name])
+        if len(named) > MAX_WORKLOADS:
+            problems.append(too_many("workloads", len(named), MAX_WORKLOADS, name))
+        workloads.update((each.ref.key, each) for each in named[:MAX_WORKLOADS])
     return Wanted(by_namespace, workloads, tuple(problems))
 
 
-def too_many(what: str, count: int, most: int) -> Problem:
-    sentence = f"there are {count} {what}, and at most {most} are followed: the first by name; give --namespace"
-    return Problem("too_many", "", f"Cluster/{what}", sentence)
+def _workloads(autoscalers: Iterable[Autoscaler]) -> list[NamedWorkload]:
+    """Each once, in the order in which it is named."""
+    found: dict[WorkloadKey, tuple[WorkloadRef, dict[str, None]]] = {}
+    for autoscaler in autoscalers:
+        for ask in autoscaler.asks:
+            if ask.workload is not None:
+                found.setdefault(ask.workload.key, (ask.workload, {}))[1].setdefault(autoscaler.name)
+    return [NamedWorkload(ref, tuple(askers)) for ref, askers in found.values()]
+
+
+def too_many(what: str, count: int, most: int, namespace: str = "") -> Problem:
+    where, object_ = (f" in namespace {namespace}", f"Namespace/{namespace}") if namespace else ("", "Cluster")
+    sentence = f"there are {count} {what}{where}, and at most {most} are followed: the first by name"
+    return Problem("too_many", namespace, f"{object_}/{what.replace(' ', '-')}", sentence)
