@@ -188,8 +188,9 @@ def test_a_record_that_says_something_else_than_is_computed_is_told() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text", "problem"),
     [
-        ([], b"", "give a record, or a case with --case"),
-        (["hpa/llm"], b"", "an HPA of a cluster cannot be asked yet"),
+        ([], b"", "give an HPA as hpa/NAME, a record, or a case with --case"),
+        (["hpa/llm", "--sync", "3"], b"", "--sync is for a record or a case"),
+        (["-", "--watch"], b"", "--watch is for an HPA of a cluster (hpa/NAME)"),
         (["no/such/file"], b"", "no/such/file cannot be read: No such file or directory"),
         (["-"], b"", "there is no record in it"),
         (["-", "--at", "noon"], lines([90])[0], "'noon' is no time"),

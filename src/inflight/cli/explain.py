@@ -1,7 +1,8 @@
-"""`inflight explain`: one recorded decision, step by step, with what would have changed it.
+"""`inflight explain`: a decision, step by step, with what would change it: of a record, of a case, or of a live HPA.
 
-The explanation goes to stdout, complaints to stderr. Exit codes: 0 explained, 1 explained, but the record says
-something else than the engine computes, 2 could not run, or a line of the record could not be read.
+The explanation goes to stdout, complaints to stderr. Exit codes: 0 explained, 1 explained, but the record (or the
+controller of the cluster) says something else than the engine computes, 2 could not run, or a line of the record could
+not be read. What is asked of a cluster is in `explain_live`.
 """
 
 import re
@@ -9,6 +10,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -25,9 +27,16 @@ if TYPE_CHECKING:
 _RELATIVE = re.compile(r"\+(\d{1,9}(?:\.\d{1,9})?)(s|m|h)?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, None: 1}
 _MAX_NAMED = 10
+_LIVE = re.compile(r"(?:hpa|horizontalpodautoscalers?)(?:\.[a-z0-9.]+)?/([^/]+)")
+_OF_FILES = frozenset({"case", "case_id", "at", "sync", "hpa"})
+_OF_CLUSTERS = frozenset(
+    {"namespace", "kubeconfig", "cluster_context", "server", "watch", "record_file", "kubernetes", "flags"}
+)
 
 EXAMPLES = """\b
 Examples:
+  inflight explain hpa/llm -n shop
+  inflight explain hpa/llm -n shop --watch --record llm.jsonl
   inflight explain record.jsonl --at 2026-11-24T22:41:00Z
   inflight explain record.jsonl --at +10m --hpa shop/llm
   inflight explain record.jsonl --set target=40 --set max=20
@@ -50,7 +59,7 @@ class _Chosen(msgspec.Struct, frozen=True):
 
 
 @click.command("explain", epilog=EXAMPLES)
-@click.argument("record", required=False)
+@click.argument("what", metavar="[hpa/NAME | RECORD]", required=False)
 @click.option("--case", "case", type=click.File("rb"), help="Explain a decision case instead of a record.")
 @click.option("--id", "case_id", help="Which case, where the file has several.")
 @click.option("--at", "at", help="The last sync at or before this time: 2026-11-24T22:41:00Z, or +10m after the first.")
@@ -59,11 +68,34 @@ class _Chosen(msgspec.Struct, frozen=True):
 @click.option("--set", "texts", multiple=True, metavar="NAME=VALUE", help="What if: target, value, max, min, ...")
 @click.option("--changes/--no-changes", default=True, help="Look for the nearest changes that give another count.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("-n", "--namespace", help="hpa/NAME: its namespace. [default: that of the kubeconfig's context]")
+@click.option(
+    "--kubeconfig", type=click.Path(dir_okay=False, path_type=Path), help="hpa/NAME: [default: as kubectl has it]"
+)
+@click.option(
+    "--context", "cluster_context", help="hpa/NAME: the context of the kubeconfig. [default: the current one]"
+)
+@click.option("--server", help="hpa/NAME: instead of a kubeconfig, as http://127.0.0.1:8001 of a `kubectl proxy`.")
+@click.option("-w", "--watch", is_flag=True, help="hpa/NAME: follow it, sync by sync, until Ctrl-C.")
+@click.option(
+    "--record",
+    "record_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="hpa/NAME: append what is seen to this record, and take the controller's memory from it.",
+)
+@click.option("--kubernetes", metavar="1.37", help="hpa/NAME: the controller's release. [default: from the API server]")
+@click.option(
+    "--controller",
+    "flags",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="hpa/NAME: a flag of its kube-controller-manager, such as sync-period=30s, tolerance=0.05.",
+)
 @click.pass_context
 def command(
     context: click.Context,
     *,
-    record: str | None,
+    what: str | None,
     case: IO[bytes] | None,
     case_id: str | None,
     at: str | None,
@@ -72,19 +104,50 @@ def command(
     texts: tuple[str, ...],
     changes: bool,
     output: str,
+    namespace: str | None,
+    kubeconfig: Path | None,
+    cluster_context: str | None,
+    server: str | None,
+    watch: bool,
+    record_file: Path | None,
+    kubernetes: str | None,
+    flags: tuple[str, ...],
 ) -> None:
-    """Why an HPA was at N: every step from the raw value to the final count, and what would have changed it.
+    """Why an HPA is at N: every step from the raw value to the final count, and what would change it.
 
-    RECORD has one decision a line (`-` reads stdin); docs/explain.md describes it. Without --at or --sync the last
-    sync is explained. With --set NAME=VALUE the decision is made that would have been made: target, value (with
-    :METRIC where there are several), max, min, replicas, tolerance, up-window, down-window, kubernetes, memory=empty.
+    hpa/NAME is one of a running cluster: what its controller reads is read through the same APIs, and decided and
+    explained as of now. RECORD has one decision a line (`-` reads stdin); docs/explain.md describes it. Without --at or
+    --sync the last sync is explained. With --set NAME=VALUE the decision is made that would be made: target, value
+    (with :METRIC where there are several), max, min, replicas, tolerance, up-window, down-window, kubernetes,
+    memory=empty.
     """
     from inflight.hpa.explanation import explain
     from inflight.hpa.remembered import remembered_for
     from inflight.hpa.settings import SettingError, apply_settings, parse_setting
 
-    if (record is None) == (case is None):
-        raise click.UsageError("give a record, or a case with --case")
+    if (what is None) == (case is None):
+        raise click.UsageError("give an HPA as hpa/NAME, a record, or a case with --case")
+    live = None if what is None else _LIVE.fullmatch(what)
+    _refuse_mixed(context, is_live=live is not None)
+    if live is not None:
+        from inflight.cli.explain_live import Question, run
+
+        question = Question(
+            name=live[1],
+            namespace=namespace,
+            kubeconfig=kubeconfig,
+            context=cluster_context,
+            server=server,
+            watch=watch,
+            record=record_file,
+            kubernetes=kubernetes,
+            flags=flags,
+            settings=texts,
+            changes=changes,
+            output=output,
+        )
+        context.exit(run(question))
+    record = what
     if at is not None and sync is not None:
         raise click.UsageError("--at and --sync both say which sync; give one")
     if case_id is not None and case is None:
@@ -121,13 +184,19 @@ def command(
         context.exit(1)
 
 
+def _refuse_mixed(context: click.Context, *, is_live: bool) -> None:
+    """Options of the other kind of source would be passed over in silence."""
+    foreign = _OF_FILES if is_live else _OF_CLUSTERS
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+        if parameter.name in foreign and given:
+            kind = "a record or a case" if is_live else "an HPA of a cluster (hpa/NAME)"
+            raise click.UsageError(f"{max(parameter.opts, key=len)} is for {kind}")
+
+
 def _open(name: str) -> IO[bytes]:
     if name == "-":
         return sys.stdin.buffer
-    if name.startswith("hpa/"):
-        raise click.UsageError(
-            f"{name}: an HPA of a cluster cannot be asked yet; give the file of a record (docs/explain.md says whose)"
-        )
     try:
         return open(name, "rb")
     except OSError as error:
@@ -282,7 +351,12 @@ def _print(answer: Answer, output: str) -> None:
         sys.stdout.buffer.write(to_json(answer) + b"\n")
         sys.stdout.buffer.flush()
         return
-    for line in _lines(answer):
+    echo_wrapped(_lines(answer))
+
+
+def echo_wrapped(lines: Iterable[str]) -> None:
+    """Each line within the width of the terminal."""
+    for line in lines:
         for wrapped in _wrapped(line, _width()):
             click.echo(wrapped)
 
@@ -295,15 +369,30 @@ def _wrapped(line: str, width: int) -> list[str]:
 
 
 def _lines(answer: Answer) -> Iterator[str]:
-    explanation = answer.explanation
+    yield from explanation_lines(answer.explanation, answer.settings, answer.recorded)
+    differing = (answer.recorded or answer.explanation).differs_from_record
+    if differing:
+        yield ""
+        yield "The record says something else than is computed"
+        for text in differing:
+            yield f"  - {text}"
+
+
+def explanation_lines(
+    explanation: "Explanation",
+    settings: tuple[str, ...] = (),
+    recorded: "Explanation | None" = None,
+    before: str = "as recorded",
+) -> Iterator[str]:
+    """Sentence, steps, memory and changes. `recorded` is what it is without the settings, `before` its name."""
     yield f"{explanation.hpa} at {explanation.at}, Kubernetes {explanation.kubernetes}{_judged(explanation.judged)}"
-    if answer.recorded is not None:
-        yield f"as recorded: {answer.recorded.sentence}"
-        yield f"with {', '.join(answer.settings)}: {explanation.sentence}"
+    if recorded is not None:
+        yield f"{before}: {recorded.sentence}"
+        yield f"with {', '.join(settings)}: {explanation.sentence}"
     else:
         yield explanation.sentence
     yield ""
-    yield "Step by step"
+    yield "Step by step" + _condition(explanation)
     several = len(explanation.trace.metrics) > 1
     for step in explanation.steps:
         name = f"{step.step} {step.metric}" if step.step == "metric" and several else step.step
@@ -319,12 +408,6 @@ def _lines(answer: Answer) -> Iterator[str]:
         yield "What would change it (one step less would not)" + _condition(explanation)
         for change in explanation.changes:
             yield f"  - {change.text}"
-    differing = (answer.recorded or explanation).differs_from_record
-    if differing:
-        yield ""
-        yield "The record says something else than is computed"
-        for text in differing:
-            yield f"  - {text}"
 
 
 def _condition(explanation: "Explanation") -> str:

@@ -1,0 +1,286 @@
+"""What can be known of a controller's memory that nobody can read: from looks before, the HPA's status and its events.
+
+Looks without a gap give the memory itself (`inflight.hpa.remembered`). Where they do not reach back far enough, the
+rest gives bounds: a rescale that the controller reported proves a recommendation and a change of that time, and a
+controller manager that took over a minute ago remembers a minute. What may lie in between is tried at its extremes.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from inflight.hpa import Decision, Memory, Recommendation, Record, ScaleEvent
+from inflight.hpa.remembered import Reach, Remembered, Source, reach_of
+from inflight.objects import HorizontalPodAutoscaler, HorizontalPodAutoscalerStatus
+from inflight.observe.history import History, Rescale
+
+NANOSECONDS = 1_000_000_000
+LONG_AGO = Recommendation(0, -(2**62))
+"""In no window: keeps the decision from taking an unknown memory for that of a controller just started."""
+_MOST = 2**31 - 1
+_LAG_NS = 2 * NANOSECONDS
+"""Times of events and statuses are cut to seconds, and written one after the other."""
+
+
+class EvidenceCode(StrEnum):
+    """Stable codes."""
+
+    LAST_SCALE = "LastScale"
+    """The last rescale, by the status or the events."""
+    RESCALES = "Rescales"
+    """All rescales that a policy still counts, by the events."""
+    NEVER_SCALED = "NeverScaled"
+    NEVER_SYNCED = "NeverSynced"
+    """The status has no condition: the next sync is the controller's first."""
+    TOOK_OVER = "TookOver"
+    """The controller manager began within the window: its memory is not older."""
+    NOT_RESTARTED = "NotRestarted"
+    """The controller manager is older than the window."""
+    HELD_AT_LAST_SYNC = "HeldAtLastSync"
+    """The controller's own last word was that a recommendation held the count."""
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    code: EvidenceCode
+    at_ns: int | None
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A memory that holds what is proved, and where anything else may lie."""
+
+    remembered: Remembered
+    reach: Reach
+    evidence: tuple[Evidence, ...] = ()
+    unknown_wishes: tuple[int, int] | None = None
+    """Between these instants there may have been recommendations that nobody saw."""
+    unknown_changes: tuple[int, int] | None = None
+    """The same of rescales that policies count."""
+    highest_wish: int = _MOST
+    """No recommendation that nobody saw is higher."""
+
+    @property
+    def is_whole(self) -> bool:
+        return self.unknown_wishes is None and self.unknown_changes is None
+
+
+def gather(record: Record, remembered: Remembered, history: History) -> Known:
+    """Puts together what is known before the sync of `record`, whose HPA has the status that was just read."""
+    reach = reach_of(record.hpa, record.controller)
+    if remembered.source is Source.RECORDED:
+        return Known(remembered, reach)
+    now_ns, status = record.now_ns, record.hpa.status
+    if not status.conditions:
+        fresh = Remembered(Memory(status=status), remembered.source)
+        return Known(fresh, reach, (Evidence(EvidenceCode.NEVER_SYNCED, None),))
+    began_ns, evidence = _began(history, now_ns, reach)
+    since_ns = remembered.since_ns
+    memory = remembered.memory
+    rescales = _rescales(record.hpa, history)
+    wishes = _proved_wishes(memory, rescales, since_ns, began_ns, record.observation.replicas)
+    unknown_wishes = _gap(now_ns - reach.recommendations_ns, began_ns, since_ns, now_ns)
+    changes = _Changes(rescales, history.is_complete, status, now_ns - reach.scale_ups_ns, began_ns)
+    unknown_changes = _gap(now_ns - reach.scale_ups_ns, began_ns, since_ns, now_ns)
+    ups = _after(memory.scale_ups, began_ns)
+    downs = _after(memory.scale_downs, began_ns)
+    if unknown_changes is not None and since_ns is not None:
+        ups = (*changes.proved(upwards=True, until_ns=since_ns), *ups)
+        downs = (*changes.proved(upwards=False, until_ns=since_ns), *downs)
+        unknown_changes = changes.unknown(unknown_changes)
+        evidence = (*evidence, *changes.evidence())
+    if record.hpa.spec.behavior is None:
+        unknown_changes = None
+    held = _held_at_last_sync(record) if unknown_wishes is not None else ()
+    return Known(
+        remembered=Remembered(
+            Memory(recommendations=wishes, scale_ups=ups, scale_downs=downs, status=memory.status),
+            remembered.source,
+            since_ns,
+        ),
+        reach=reach,
+        evidence=(*evidence, *held),
+        unknown_wishes=unknown_wishes,
+        unknown_changes=unknown_changes,
+        highest_wish=_highest_wish(record.hpa),
+    )
+
+
+def possible_decisions(record: Record, known: Known) -> tuple[Decision, Decision]:
+    """The decisions with the lowest and the highest count among all memories that fit what is known.
+
+    Stabilisation and policies move the count one way only as a remembered number grows, so that the extremes of what
+    may be remembered give the ends of the range.
+    """
+    memory = known.remembered.memory
+    wishes = [memory.recommendations]
+    if known.unknown_wishes is not None:
+        at_ns = known.unknown_wishes[1] - 1
+        wishes += [(*memory.recommendations, Recommendation(count, at_ns)) for count in (0, known.highest_wish)]
+    ups, downs = [memory.scale_ups], [memory.scale_downs]
+    if known.unknown_changes is not None:
+        # More than this changes no limit any further.
+        much = max(1, min(record.observation.replicas + record.hpa.spec.max_replicas, 2**20))
+        event = ScaleEvent(much, known.unknown_changes[1] - 1)
+        ups.append((*memory.scale_ups, event))
+        downs.append((*memory.scale_downs, event))
+    decisions = [
+        record.decide(Memory(recommendations=wish, scale_ups=up, scale_downs=down, status=memory.status))
+        for wish in wishes
+        for up in ups
+        for down in downs
+    ]
+    return min(decisions, key=_count), max(decisions, key=_count)
+
+
+def _count(decision: Decision) -> int:
+    return decision.trace.desired_replicas
+
+
+def _gap(from_ns: int, began_ns: int | None, since_ns: int | None, now_ns: int) -> tuple[int, int] | None:
+    """What a decision looks at and nobody saw; None where there is no such time."""
+    if since_ns is None:
+        return None
+    begin_ns = from_ns if began_ns is None else max(from_ns, began_ns)
+    until_ns = min(since_ns, now_ns)
+    return (begin_ns, until_ns) if until_ns > begin_ns else None
+
+
+def _began(history: History, now_ns: int, reach: Reach) -> tuple[int | None, tuple[Evidence, ...]]:
+    since_ns = history.leads_since_ns
+    if since_ns is None:
+        return None, ()
+    if since_ns <= now_ns - reach.longest_ns:
+        return None, (Evidence(EvidenceCode.NOT_RESTARTED, since_ns),)
+    return since_ns, (Evidence(EvidenceCode.TOOK_OVER, since_ns),)
+
+
+def _rescales(hpa: HorizontalPodAutoscaler, history: History) -> tuple[Rescale, ...]:
+    """Those of the events, and the last one of the status where the events do not have it."""
+    status, rescales = hpa.status, history.rescales
+    at_ns = status.last_scale_time
+    if at_ns is None:
+        return ()
+    # Of an HPA of the same name that lived before this one, events have another uid; what is later than the status
+    # is of a sync after the look.
+    rescales = tuple(each for each in rescales if each.at_ns <= at_ns + _LAG_NS)
+    if rescales and rescales[-1].at_ns >= at_ns - _LAG_NS:
+        return rescales
+    if not _is_fresh_rescale(status):
+        return rescales
+    upwards = status.desired_replicas > status.current_replicas
+    return (*rescales, Rescale(int(at_ns), status.desired_replicas, "above target" if upwards else ""))
+
+
+def _is_fresh_rescale(status: HorizontalPodAutoscalerStatus) -> bool:
+    """Whether the sync that wrote the status was the one that rescaled: then it holds both counts."""
+    able = next((each for each in status.conditions if each.type == "AbleToScale"), None)
+    return able is not None and able.reason == "SucceededRescale" and status.desired_replicas != status.current_replicas
+
+
+def _proved_wishes(
+    memory: Memory, rescales: tuple[Rescale, ...], since_ns: int | None, began_ns: int | None, replicas: int
+) -> tuple[Recommendation, ...]:
+    """What was seen, what a rise proves (at least that much was wanted then), and what a new controller begins with."""
+    seen = [each for each in memory.recommendations if began_ns is None or each.at_ns >= began_ns]
+    if since_ns is not None:
+        seen += [
+            Recommendation(each.replicas, each.at_ns)
+            for each in rescales
+            if each.is_upwards and each.is_by_metrics and each.at_ns < since_ns
+            if began_ns is None or each.at_ns >= began_ns
+        ]
+    if began_ns is not None:
+        first = _count_at(began_ns, rescales, replicas)
+        if first is not None:
+            seen.append(Recommendation(first, began_ns))
+    return tuple(seen) or (LONG_AGO,)
+
+
+def _count_at(at_ns: int, rescales: tuple[Rescale, ...], replicas: int) -> int | None:
+    """The target's count at that time, if only the controller changed it; None where that does not follow."""
+    before = [each for each in rescales if each.at_ns <= at_ns]
+    if before:
+        return before[-1].replicas
+    return None if rescales else replicas
+
+
+def _after(events: tuple[ScaleEvent, ...], began_ns: int | None) -> tuple[ScaleEvent, ...]:
+    return tuple(event for event in events if began_ns is None or event.at_ns >= began_ns)
+
+
+class _Changes:
+    """Rescales as what policies count: how much was added and removed when."""
+
+    def __init__(
+        self,
+        rescales: tuple[Rescale, ...],
+        is_complete: bool,
+        status: HorizontalPodAutoscalerStatus,
+        from_ns: int,
+        began_ns: int | None,
+    ) -> None:
+        self._last_ns = status.last_scale_time
+        self._counted: list[tuple[int, int]] = []
+        """When, and by how much."""
+        starts_ns = from_ns if began_ns is None else max(from_ns, began_ns)
+        sized = True
+        for index, each in enumerate(rescales):
+            if each.at_ns + NANOSECONDS <= starts_ns:
+                continue
+            before = rescales[index - 1].replicas if index else None
+            is_last = index == len(rescales) - 1
+            if is_last and _is_fresh_rescale(status) and status.desired_replicas == each.replicas:
+                before = status.current_replicas
+            if before is None:
+                sized = False
+            else:
+                self._counted.append((each.at_ns, each.replicas - before))
+        has_last = bool(rescales) and (self._last_ns is None or rescales[-1].at_ns >= self._last_ns - _LAG_NS)
+        self._is_whole = is_complete and sized and has_last
+        self._is_over = self._last_ns is not None and self._last_ns + NANOSECONDS <= starts_ns
+
+    def proved(self, *, upwards: bool, until_ns: int) -> tuple[ScaleEvent, ...]:
+        return tuple(
+            ScaleEvent(abs(change), at_ns)
+            for at_ns, change in self._counted
+            if at_ns < until_ns and change != 0 and (change > 0) == upwards
+        )
+
+    def unknown(self, gap: tuple[int, int]) -> tuple[int, int] | None:
+        """What is left of the gap: nothing after the last rescale, and nothing where events tell all of it."""
+        if self._last_ns is None or self._is_over or self._is_whole:
+            return None
+        until_ns = min(gap[1], self._last_ns + NANOSECONDS)
+        return (gap[0], until_ns) if until_ns > gap[0] else None
+
+    def evidence(self) -> tuple[Evidence, ...]:
+        if self._last_ns is None:
+            return (Evidence(EvidenceCode.NEVER_SCALED, None),)
+        code = EvidenceCode.RESCALES if self._is_whole and self._counted else EvidenceCode.LAST_SCALE
+        return (Evidence(code, int(self._last_ns)),)
+
+
+def _held_at_last_sync(record: Record) -> tuple[Evidence, ...]:
+    status = record.hpa.status
+    reasons = {each.type: each.reason for each in status.conditions if each.status == "True"}
+    is_held = reasons.get("AbleToScale") in {"ScaleDownStabilized", "ScaleUpStabilized"}
+    if is_held and status.desired_replicas == record.observation.replicas:
+        return (Evidence(EvidenceCode.HELD_AT_LAST_SYNC, None),)
+    return ()
+
+
+def _highest_wish(hpa: HorizontalPodAutoscaler) -> int:
+    """The most that may be remembered.
+
+    Without behavior every wish above the count is followed at once. Where the last sync was limited by nothing, the
+    count that it left was the highest of its window.
+    """
+    status = hpa.status
+    reasons = {each.type: (each.status, each.reason) for each in status.conditions}
+    is_unlimited = reasons.get("ScalingLimited", ("", ""))[0] == "False"
+    is_settled = reasons.get("AbleToScale", ("", ""))[1] in {
+        "ReadyForNewScale", "ScaleDownStabilized", "SucceededRescale",
+    }  # fmt: skip
+    is_active = reasons.get("ScalingActive", ("", ""))[0] == "True"
+    if hpa.spec.behavior is None and is_unlimited and is_settled and is_active and status.desired_replicas > 0:
+        return status.desired_replicas
+    return _MOST
