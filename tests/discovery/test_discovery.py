@@ -57,7 +57,7 @@ async def test_external_without_a_selector_is_every_pod_of_the_namespace(cluster
     async with discovering(cluster) as found:
         await found.ready()
         assert found.names == {"a", "b"}
-        assert "redis-0 declares no port of a known engine, only 6379" in found.sentence("no_port")
+        assert "redis-0 is not scraped: it declares no port of a known engine, only 6379" in found.sentence("no_port")
 
 
 async def test_the_pods_of_a_described_object_are_found(cluster: FakeCluster) -> None:
@@ -223,4 +223,4 @@ async def test_a_problem_is_logged_when_it_begins_and_when_it_ends(
         assert found.discovery.problems == ()
     lines = [record.getMessage() for record in caplog.records if "no_port" in record.getMessage()]
     assert [line.split()[0] for line in lines] == ["event=problem", "event=problem_ended"]
-    assert "the pod a declares no port: annotate it with prometheus.io/port" in lines[0]
+    assert "the pod a is not scraped: it declares no port; annotate it with prometheus.io/port" in lines[0]

@@ -65,8 +65,8 @@ def test_every_engine_with_a_port_is_found_by_it() -> None:
 def test_no_port_of_an_engine_is_a_sentence(ports: tuple[int, ...]) -> None:
     found = refusal(*ports)
     assert found.kind == "no_port"
-    assert "declares no port" in found.sentence
-    assert "annotate it with prometheus.io/port" in found.sentence
+    assert "declares no port" in found.why
+    assert "annotate it with prometheus.io/port" in found.why
 
 
 @pytest.mark.parametrize("scrape", ["", "true", "True"])
@@ -102,13 +102,13 @@ def test_many_declared_ports_are_bounded() -> None:
 def test_what_is_not_to_be_scraped_is_said(scrape: str) -> None:
     found = refusal(8000, scrape=scrape, port="8000")
     assert found.kind == "not_scraped"
-    assert f"prometheus.io/scrape is '{scrape}'" in found.sentence
+    assert f"prometheus.io/scrape is '{scrape}'" in found.why
 
 
 def test_https_is_not_for_discovered_pods() -> None:
     found = refusal(8000, scheme="https")
     assert found.kind == "bad_annotation"
-    assert "--targets" in found.sentence
+    assert "--targets" in found.why
     assert find(8000, scheme="http") == find(8000)
     assert refusal(8000, scheme="gopher").kind == "bad_annotation"
 
@@ -144,9 +144,9 @@ def test_https_is_not_for_discovered_pods() -> None:
 def test_a_port_that_is_none_is_refused(port: str) -> None:
     found = refusal(8000, port=port)
     assert found.kind == "bad_annotation"
-    assert "prometheus.io/port" in found.sentence
-    assert found.sentence.isprintable()
-    assert len(found.sentence) < 300
+    assert "prometheus.io/port" in found.why
+    assert found.why.isprintable()
+    assert len(found.why) < 300
 
 
 @pytest.mark.parametrize(
@@ -185,9 +185,9 @@ def test_a_port_that_is_none_is_refused(port: str) -> None:
 def test_a_path_that_is_none_is_refused(path: str) -> None:
     found = refusal(8000, path=path, port="8000")
     assert found.kind == "bad_annotation"
-    assert "prometheus.io/path" in found.sentence
-    assert found.sentence.isprintable()
-    assert len(found.sentence) < 300
+    assert "prometheus.io/path" in found.why
+    assert found.why.isprintable()
+    assert len(found.why) < 300
 
 
 TEXTS = st.one_of(
@@ -206,7 +206,7 @@ def test_no_annotation_leads_away_from_the_pod(written: Annotations, ports: list
     for annotations in (written, path_alone, port_alone):
         found = FINDER.find(annotations, tuple(ports))
         if isinstance(found, Refusal):
-            assert found.sentence.isprintable()
+            assert found.why.isprintable()
             continue
         assert 0 < len(found) <= MAX_PAGES
         for at, under in found:

@@ -209,7 +209,9 @@ def test_a_pod_with_three_containers_and_no_port() -> None:
     plain["spec"]["containers"] = [{"name": name} for name in ("engine", "proxy", "logs")]
     found = look(ONE, BOTH, [to_record(msgspec.json.decode(json.dumps(plain), type=WirePod), Sharing()), record("b")])
     assert settles(found) == {"b": True}
-    assert sentences(found, "no_port") == ["the pod a declares no port: annotate it with prometheus.io/port"]
+    assert sentences(found, "no_port") == [
+        "the pod a is not scraped: it declares no port; annotate it with prometheus.io/port"
+    ]
 
 
 def test_the_pods_of_one_controller_are_told_of_together() -> None:
@@ -217,8 +219,8 @@ def test_the_pods_of_one_controller_are_told_of_together() -> None:
     (problem,) = found.problems
     assert (problem.kind, problem.namespace, problem.object) == ("no_port", "llm", "ReplicaSet/llm-7f9c")
     assert problem.sentence == (
-        "the pod a-000 declares no port of a known engine, only 80: annotate it with prometheus.io/port;"
-        " so it is with 299 more of ReplicaSet llm-7f9c"
+        "the pod a-000 is not scraped: it declares no port of a known engine, only 80;"
+        " annotate it with prometheus.io/port; so it is with 299 more of ReplicaSet llm-7f9c"
     )
 
 
@@ -228,7 +230,7 @@ def test_pods_without_a_port_under_a_selection_of_everything_are_told_of_in_one_
     found = look([everything], BOTH, [record("a"), *others])
     (problem,) = found.problems
     assert (problem.kind, problem.object) == ("no_port", "Namespace/llm")
-    assert "the pod redis-0 declares no port of a known engine, only 6379" in problem.sentence
+    assert "the pod redis-0 is not scraped: it declares no port of a known engine, only 6379" in problem.sentence
     assert "2 more pods are left out" in problem.sentence
     assert "the External metric without a selector of HPA all" in problem.sentence
     # Who is wanted by name too is told of by name.
@@ -397,6 +399,43 @@ def test_the_pods_of_a_predecessor_under_the_same_name_are_another_owners() -> N
     owner = ("apps/v1", "StatefulSet", "llm")
     found = look([hpa("llm", object_metric("llm", "StatefulSet"))], known, [record("a", owner=owner)])
     assert sentences(found, "foreign_owner")
+
+
+PORT = {"prometheus.io/port": "9400"}
+
+
+@pytest.mark.parametrize("annotations", [{"prometheus.io/port": "94OO"}, {**PORT, "prometheus.io/scheme": "https"}, {}])
+def test_a_pod_that_was_read_is_read_on_when_its_annotations_are_spoilt(annotations: dict[str, str]) -> None:
+    """A typing error must not make sums smaller."""
+    first = look(ONE, BOTH, [record("a", ports=(80,), annotations=PORT)])
+    second = look(ONE, BOTH, [record("a", ports=(80,), annotations=annotations, restarts=2, ip="10.0.0.9")], first)
+    third = look(ONE, BOTH, [record("a", ports=(80,), annotations=annotations, restarts=2, ip="10.0.0.9")], second)
+    for found in (second, third):
+        (target,) = found.targets
+        assert (target.url, target.restarts) == ("http://10.0.0.9:9400/metrics", 2)
+        assert "the pod a is read where it was before, not as it says now: it" in found.problems[0].sentence
+    again = look(ONE, BOTH, [record("a", ports=(80,), annotations={"prometheus.io/port": "9500"})], third)
+    assert again.targets[0].url == "http://10.0.0.1:9500/metrics"
+    assert again.problems == ()
+    # A successor has never been read.
+    successor = msgspec.structs.replace(record("a", ports=(80,), annotations=annotations), uid="another")
+    assert look(ONE, BOTH, [successor], third).targets == ()
+
+
+def test_a_pod_that_is_not_to_be_scraped_any_more_is_not() -> None:
+    first = look(ONE, BOTH, [record("a")])
+    second = look(ONE, BOTH, [record("a", annotations={"prometheus.io/scrape": "false"})], first)
+    assert second.targets == ()
+    assert sentences(second, "not_scraped") == [
+        "the pod a is not scraped: its annotation prometheus.io/scrape is 'false'"
+    ]
+
+
+def test_what_is_said_of_a_spoilt_pod_is_said_as_long_as_it_is() -> None:
+    pods = [record("a", annotations={"prometheus.io/port": "x"})]
+    first = look(ONE, BOTH, [record("a", annotations=PORT)])
+    second = look(ONE, BOTH, pods, first)
+    assert look(ONE, BOTH, pods, second).problems == second.problems != ()
 
 
 def test_unchanged_pods_keep_their_targets() -> None:

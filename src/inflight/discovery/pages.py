@@ -29,10 +29,10 @@ Page = tuple[int, str]
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why a pod has no page to look for; `sentence` goes on after "the pod x"."""
+    """Why there is no page of a pod to look for; `why` goes on after "the pod x is not scraped: "."""
 
     kind: Literal["not_scraped", "bad_annotation", "no_port"]
-    sentence: str
+    why: str
 
 
 Pages = tuple[Page, ...] | Refusal
@@ -60,11 +60,11 @@ class PageFinder:
         scrape = annotations.scrape.strip().lower()
         if scrape not in {"", "true"}:
             shown = _shown(annotations.scrape)
-            return Refusal("not_scraped", f"is not scraped, because its annotation prometheus.io/scrape is {shown}")
+            return Refusal("not_scraped", f"its annotation prometheus.io/scrape is {shown}")
         problem = _scheme_problem(annotations.scheme) or _port_problem(annotations.port)
         problem = problem or _path_problem(annotations.path)
         if problem:
-            return Refusal("bad_annotation", f"is not scraped: {problem}")
+            return Refusal("bad_annotation", problem)
         if annotations.port:
             return self._at([int(annotations.port.strip())], annotations.path)
         if annotations.path or scrape:
@@ -72,7 +72,7 @@ class PageFinder:
         else:
             pages = tuple(page for page in self._defaults if page[0] in ports)
         if not pages:
-            return Refusal("no_port", f"{_declares(ports)}: annotate it with prometheus.io/port")
+            return Refusal("no_port", f"it {_declares(ports)}; annotate it with prometheus.io/port")
         return _first(pages)
 
     def _declared(self, ports: tuple[int, ...], path: str) -> tuple[Page, ...]:

@@ -28,6 +28,9 @@ class Chosen(msgspec.Struct, frozen=True, gc=False):
     target: Target
     was_there: bool
     """When its selection came into force."""
+    pages: tuple[Page, ...]
+    refusal: Refusal | None = None
+    """Its annotations were changed into some that cannot be used: it is read at the pages that it had."""
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -107,48 +110,58 @@ class _Choices:
         self._namespace = namespace
         self._finder = finder
         self._before = before
-        self._refused: dict[tuple[ProblemKind, str], list[tuple[PodRecord, str]]] = {}
-        self._without_port: list[tuple[PodRecord, str, Selection]] = []
+        self._refused: dict[tuple[ProblemKind, str], list[str]] = {}
+        self._without_port: list[tuple[str, Selection]] = []
         self.chosen: dict[str, Chosen] = {}
 
     def choose(self, wanted: _Wanted) -> None:
         pod = wanted.pod
         before = self._before.chosen.get(pod.name)
         if before is not None and before.pod is pod:
-            self.chosen[pod.name] = before
+            self._take(before)
             return
+        if before is not None and before.pod.uid != pod.uid:
+            before = None
         if pod.bad_address:
             shown = printable(pod.bad_address[:60])
             self._refuse(pod, "bad_pod", f"is not scraped: its address {shown!r} is none that a pod can have")
         if not pod.host:
             return
-        pages = self._finder.find(pod.annotations, pod.ports)
-        if not isinstance(pages, Refusal):
-            is_known = before is not None and before.pod.uid == pod.uid
-            was_there = before.was_there if is_known and before is not None else not wanted.was_in_force
-            self.chosen[pod.name] = Chosen(pod, _target(pod, pages, was_there), was_there)
-        elif pages.kind == "no_port" and wanted.selection.is_everything:
-            self._without_port.append((pod, pages.sentence, wanted.selection))
-        else:
-            self._refuse(pod, pages.kind, pages.sentence)
+        pages, refusal = self._finder.find(pod.annotations, pod.ports), None
+        if isinstance(pages, Refusal):
+            # As with a typing error in a file of targets: a pod that was read is read on, or sums would shrink.
+            refusal = pages
+            pages = () if before is None or refusal.kind == "not_scraped" else before.pages
+        if pages:
+            was_there = before.was_there if before is not None else not wanted.was_in_force
+            self._take(Chosen(pod, _target(pod, pages, was_there), was_there, pages, refusal))
+        elif refusal is not None and refusal.kind == "no_port" and wanted.selection.is_everything:
+            self._without_port.append((f"the pod {pod.name} is not scraped: {refusal.why}", wanted.selection))
+        elif refusal is not None:
+            self._refuse(pod, refusal.kind, f"is not scraped: {refusal.why}")
 
     def problems(self) -> list[Problem]:
-        found = [self._refusal(kind, who, pods) for (kind, who), pods in sorted(self._refused.items())]
+        found = [self._refusal(kind, who, sentences) for (kind, who), sentences in sorted(self._refused.items())]
         if self._without_port:
-            pod, sentence, selection = self._without_port[0]
+            sentence, selection = self._without_port[0]
             count = len(self._without_port) - 1
             more = f", and {count} more pods are left out like it" if count else ""
-            text = f"the pod {pod.name} {sentence}{more}; all pods are wanted by {selection}"
+            text = f"{sentence}{more}; all pods are wanted by {selection}"
             found.append(Problem("no_port", self._namespace, f"Namespace/{self._namespace}", text))
         return found
 
-    def _refuse(self, pod: PodRecord, kind: ProblemKind, sentence: str) -> None:
-        self._refused.setdefault((kind, _manager(pod)), []).append((pod, sentence))
+    def _take(self, chosen: Chosen) -> None:
+        self.chosen[chosen.pod.name] = chosen
+        if chosen.refusal is not None:
+            why = chosen.refusal.why
+            self._refuse(chosen.pod, chosen.refusal.kind, f"is read where it was before, not as it says now: {why}")
 
-    def _refusal(self, kind: ProblemKind, who: str, pods: list[tuple[PodRecord, str]]) -> Problem:
-        pod, sentence = pods[0]
-        more = f"; so it is with {len(pods) - 1} more of {who.replace('/', ' ')}" if len(pods) > 1 else ""
-        return Problem(kind, self._namespace, who, f"the pod {pod.name} {sentence}{more}")
+    def _refuse(self, pod: PodRecord, kind: ProblemKind, sentence: str) -> None:
+        self._refused.setdefault((kind, _manager(pod)), []).append(f"the pod {pod.name} {sentence}")
+
+    def _refusal(self, kind: ProblemKind, who: str, sentences: list[str]) -> Problem:
+        more = f"; so it is with {len(sentences) - 1} more of {who.replace('/', ' ')}" if len(sentences) > 1 else ""
+        return Problem(kind, self._namespace, who, f"{sentences[0]}{more}")
 
 
 def _target(pod: PodRecord, pages: tuple[Page, ...], was_there: bool) -> Target:
