@@ -1,7 +1,8 @@
 # ruff: noqa: INP001 - scripts of the conformance suite, not a package.
-"""The objects that a run creates, as plain values: what Inflight needs to be asked, and what is scaled."""
+"""The objects that a run creates besides deploy/ and examples/, each as the path to create it at and plain values."""
 
 import base64
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from control_plane import INFLIGHT_USER
@@ -14,14 +15,19 @@ API_SERVICES = (
     ("external.metrics.k8s.io", "v1beta1"),
 )
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
+IMAGE = "played.invalid/engine:1"
+ONE_ENGINE = ({"name": "engine", "image": IMAGE, "ports": [{"containerPort": 8000}]},)
+
+Plain = dict[str, Any]
+Placed = tuple[str, Plain]
 
 
-def namespace(name: str) -> tuple[str, dict[str, Any]]:
+def namespace(name: str) -> Placed:
     return "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
-def inflight_objects(port: int, ca_pem: bytes) -> list[tuple[str, dict[str, Any]]]:
-    """Path and object, in the order to create them in. The aggregator checks our certificate by `ca_pem`."""
+def inflight_objects(port: int, ca_pem: bytes) -> list[Placed]:
+    """For an Inflight that is started by hand, with a certificate and a kubeconfig of the run, instead of installed."""
     service = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -33,7 +39,7 @@ def inflight_objects(port: int, ca_pem: bytes) -> list[tuple[str, dict[str, Any]
     return [(f"/api/v1/namespaces/{SYSTEM}/services", service), *rights(), *services]
 
 
-def rights() -> list[tuple[str, dict[str, Any]]]:
+def rights() -> list[Placed]:
     """All that `inflight serve` needs to find out who asks and what they may."""
     delegator = _binding("ClusterRoleBinding", "inflight-auth-delegator", "ClusterRole", "system:auth-delegator")
     reader = _binding("RoleBinding", "inflight-auth-reader", "Role", "extension-apiserver-authentication-reader")
@@ -43,49 +49,83 @@ def rights() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def deployment(name: str, replicas: int) -> tuple[str, dict[str, Any]]:
-    labels = {"app": name}
-    container = {"name": "engine", "image": "played.invalid/engine:1", "ports": [{"containerPort": 8000}]}
-    return f"/apis/apps/v1/namespaces/{INFERENCE}/deployments", {
+def deployment(
+    name: str,
+    replicas: int,
+    namespace: str = INFERENCE,
+    *,
+    labels: Mapping[str, str] | None = None,
+    containers: Sequence[Plain] = ONE_ENGINE,
+    annotations: Mapping[str, str] | None = None,
+) -> Placed:
+    """Its pods have the label `app` with its name, and are selected by `labels`, which are that by default."""
+    chosen = dict(labels or {"app": name})
+    return f"/apis/apps/v1/namespaces/{namespace}/deployments", {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": name, "namespace": INFERENCE},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "replicas": replicas,
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+            "selector": {"matchLabels": chosen},
+            "template": {
+                "metadata": {"labels": {"app": name, **chosen}, "annotations": dict(annotations or {})},
+                "spec": {"containers": list(containers)},
+            },
         },
     }
 
 
-def autoscaler(name: str, metric: dict[str, Any], *, most: int, down_seconds: int) -> tuple[str, dict[str, Any]]:
-    """An HPA of the Deployment with its name; short windows, so that a run sees it go up and down."""
-    return f"/apis/autoscaling/v2/namespaces/{INFERENCE}/horizontalpodautoscalers", {
+def lone_pod(name: str, namespace: str, labels: Mapping[str, str]) -> Placed:
+    """Of nobody."""
+    return f"/api/v1/namespaces/{namespace}/pods", {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
+        "spec": {"containers": list(ONE_ENGINE)},
+    }
+
+
+def autoscaler(
+    name: str,
+    *metrics: Plain,
+    most: int,
+    namespace: str = INFERENCE,
+    target: str = "",
+    down_seconds: int = 5,
+) -> Placed:
+    """An HPA of the Deployment with its name or of `target`; a short window, so that a run sees it go down."""
+    return f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers", {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": name, "namespace": INFERENCE},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target or name},
             "minReplicas": 1,
             "maxReplicas": most,
-            "metrics": [metric],
+            "metrics": list(metrics),
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": down_seconds}},
         },
     }
 
 
-def external_metric(metric: str, app: str, average: int) -> dict[str, Any]:
+def external_metric(metric: str, average: int, labels: Mapping[str, str]) -> Plain:
     target = {"type": "AverageValue", "averageValue": str(average)}
-    identifier = {"name": metric, "selector": {"matchLabels": {"app": app}}}
+    identifier = {"name": metric, "selector": {"matchLabels": dict(labels)}}
     return {"type": "External", "external": {"metric": identifier, "target": target}}
 
 
-def pods_metric(metric: str, average: int) -> dict[str, Any]:
+def pods_metric(metric: str, average: int) -> Plain:
     target = {"type": "AverageValue", "averageValue": str(average)}
     return {"type": "Pods", "pods": {"metric": {"name": metric}, "target": target}}
 
 
-def _api_service(group: str, version: str, port: int, ca_pem: bytes) -> dict[str, Any]:
+def object_metric(metric: str, average: int, name: str) -> Plain:
+    target = {"type": "AverageValue", "averageValue": str(average)}
+    described = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+    return {"type": "Object", "object": {"metric": {"name": metric}, "describedObject": described, "target": target}}
+
+
+def _api_service(group: str, version: str, port: int, ca_pem: bytes) -> Plain:
     return {
         "apiVersion": "apiregistration.k8s.io/v1",
         "kind": "APIService",
@@ -101,7 +141,7 @@ def _api_service(group: str, version: str, port: int, ca_pem: bytes) -> dict[str
     }
 
 
-def _binding(kind: str, name: str, role_kind: str, role: str) -> dict[str, Any]:
+def _binding(kind: str, name: str, role_kind: str, role: str) -> Plain:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": kind,

@@ -16,14 +16,23 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from as_a_person import as_a_person
 from control_plane import ControlPlane, StartError, control_plane
+from install import install
 from programs import KUBERNETES, MissingError, Programs
 from recording_check import check_recording
 from shapes import shapes
-from stage import RECORDING, CheckError, Stage, stage
+from stage import RECORDING, Stage, stage
 from who_may_ask import who_may_ask
 
-PARTS: dict[str, Callable[[Stage], Awaitable[None]]] = {"access": who_may_ask, "shapes": shapes}
+from inflight.cluster import ClusterError
+
+PARTS: dict[str, Callable[[Stage], Awaitable[None]]] = {
+    "install": install,
+    "access": who_may_ask,
+    "kubectl": as_a_person,
+    "shapes": shapes,
+}
 FAST_HPA = (
     "--horizontal-pod-autoscaler-sync-period=2s",
     "--horizontal-pod-autoscaler-downscale-stabilization=5s",
@@ -84,7 +93,7 @@ async def check(plane: ControlPlane, programs: Programs, parts: list[str]) -> in
         for part in parts:
             try:
                 await PARTS[part](scene)
-            except* CheckError as errors:
+            except* (AssertionError, ClusterError) as errors:
                 failed.append(part)
                 for error in errors.exceptions:
                     scene.say(f"FAILED {part}: {error}")
