@@ -14,9 +14,8 @@ from typing import Any
 
 from aiohttp import web
 
-from inflight.hpa import Controller, Decision, Memory, Observation, decide
-from inflight.hpa.remembered import Follower  # noqa: F401 - the tests take it from here
-from inflight.objects import decode_hpa, format_time, set_defaults, to_plain
+from inflight.hpa import Controller, Decision, ExternalAnswer, FailedAnswer, Memory, MetricAnswer, Observation, decide
+from inflight.objects import decode_hpa, decode_pod, format_time, parse_quantity, set_defaults, to_plain
 
 Plain = dict[str, Any]
 SECOND = 1_000_000_000
@@ -227,9 +226,28 @@ class FakeCluster:
 
     # The controller.
 
-    def sync(self, observation: Observation, now_ns: int | None = None) -> Decision:
+    def observe(self) -> Observation:
+        """What the controller sees of External metrics, a scale and pods."""
+        scale = self.scales["apps/v1/deployments/llm"]
+        answers: list[MetricAnswer] = []
+        for metric in self.hpas["shop", "llm"]["spec"]["metrics"]:
+            found = self.answers.get(f"external.metrics.k8s.io/{metric['external']['metric']['name']}")
+            if not isinstance(found, dict):
+                answers.append(FailedAnswer("unable to fetch metrics from external metrics API: gone"))
+            else:
+                values = [parse_quantity(item["value"]).milli_value() for item in found["items"]]
+                answers.append(ExternalAnswer(tuple(values)))
+        return Observation(
+            replicas=scale["spec"]["replicas"],
+            status_replicas=scale["status"]["replicas"],
+            selector=scale["status"]["selector"],
+            pods=tuple(decode_pod(each) for each in self.pods),
+            answers=tuple(answers),
+        )
+
+    def sync(self, now_ns: int | None = None) -> Decision:
         """One sync of the controller that the engine plays, on what it sees."""
-        plain = self.hpas["shop", "llm"]
+        plain, observation = self.hpas["shop", "llm"], self.observe()
         now = time.time_ns() if now_ns is None else now_ns
         decision = decide(decode_hpa(plain), observation, self.memory, now, self.controller)
         self.memory = decision.memory

@@ -170,6 +170,7 @@ async def _run(question: Question, place: Place) -> int:
 async def _watch(
     question: Question, session: "Session", client: "Client", memories: "Memories", recorder: "Recorder | None"
 ) -> int:
+    from inflight.observe.assumptions import given_controller
     from inflight.observe.syncs import StatusWatch
     from inflight.observe.watch import Parts, Watch
 
@@ -181,6 +182,7 @@ async def _watch(
         memories=memories,
         recorder=recorder,
         time_ns=time.time_ns,
+        period_seconds=given_controller(question.flags).sync_period_seconds,
     )
     watch, stop = Watch(parts), asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -66,9 +66,10 @@ class Seen(msgspec.Struct, frozen=True):
     server: Server
 
 
-def record_of(look: Look, assumed: Assumed) -> Record:
-    """The look as a line of a record: nobody knows the memory."""
-    return make_record(look.hpa, look.observation, None, look.now_ns, assumed.controller)
+def record_of(look: Look, assumed: Assumed, at_ns: int | None = None) -> Record:
+    """The look as a line of a record, as of now or of the sync that comes: nobody knows the memory."""
+    now_ns = look.now_ns if at_ns is None else at_ns
+    return make_record(look.hpa, look.observation, None, now_ns, assumed.controller)
 
 
 def compose(

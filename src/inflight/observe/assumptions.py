@@ -67,9 +67,7 @@ def assume(
 ) -> Assumed:
     """Raises ControllerFlagError. `version` is None where it could not be read."""
     release, first = _release(version, kubernetes)
-    controller = Controller(kubernetes=release)
-    for flag in flags:
-        controller = _with_flag(controller, flag)
+    controller = msgspec.structs.replace(given_controller(flags), kubernetes=release)
     try:
         gates = find_release(release, controller.feature_gates)
     except ReleaseError as error:
@@ -80,6 +78,14 @@ def assume(
         text = "the feature gate HPAScaleToZero is on: the HPA has the condition ScaledToZero"
         assumptions.append(Assumption(AssumptionCode.GATE_SEEN, text))
     return Assumed(controller, tuple(assumptions))
+
+
+def given_controller(flags: Sequence[str]) -> Controller:
+    """The flags alone, for what is to be known before anything was read. Raises ControllerFlagError."""
+    controller = Controller()
+    for flag in flags:
+        controller = _with_flag(controller, flag)
+    return controller
 
 
 def _release(version: ServerVersion | None, kubernetes: str | None) -> tuple[str, Assumption]:

@@ -20,6 +20,8 @@ LONG_AGO = Recommendation(0, -(2**62))
 _MOST = 2**31 - 1
 _LAG_NS = 2 * NANOSECONDS
 """Times of events and statuses are cut to seconds, and written one after the other."""
+_SLACK_SECONDS = 0.5
+"""So far from where it is expected a sync may come, and with it the end of a window."""
 
 
 class EvidenceCode(StrEnum):
@@ -57,6 +59,8 @@ class Known(msgspec.Struct, frozen=True):
     """The same of rescales that policies count."""
     highest_wish: int = _MOST
     """No recommendation that nobody saw is higher."""
+    is_timed: bool = True
+    """Whether it was seen from outside when things happened, not written down by the one who did them."""
 
     @property
     def is_whole(self) -> bool:
@@ -67,7 +71,7 @@ def gather(record: Record, remembered: Remembered, history: History) -> Known:
     """Puts together what is known before the sync of `record`, whose HPA has the status that was just read."""
     reach = reach_of(record.hpa, record.controller)
     if remembered.source is Source.RECORDED:
-        return Known(remembered, reach)
+        return Known(remembered, reach, is_timed=False)
     now_ns, status = record.now_ns, record.hpa.status
     if not status.conditions:
         fresh = Remembered(Memory(status=status), remembered.source)
@@ -105,29 +109,39 @@ def gather(record: Record, remembered: Remembered, history: History) -> Known:
 
 
 def possible_decisions(record: Record, known: Known) -> tuple[Decision, Decision]:
-    """The decisions with the lowest and the highest count among all memories that fit what is known.
+    """The decisions with the lowest and the highest count among all memories, and moments, that fit what is known.
 
     Stabilisation and policies move the count one way only as a remembered number grows, so that the extremes of what
     may be remembered give the ends of the range.
     """
-    memory = known.remembered.memory
+    memory, now_ns = known.remembered.memory, record.now_ns
+    slack_ns = round(min(_SLACK_SECONDS, record.controller.sync_period_seconds / 4) * NANOSECONDS)
     wishes = [memory.recommendations]
     if known.unknown_wishes is not None:
-        at_ns = known.unknown_wishes[1] - 1
+        at_ns = min(known.unknown_wishes[1], now_ns - slack_ns) - 1
         wishes += [(*memory.recommendations, Recommendation(count, at_ns)) for count in (0, known.highest_wish)]
     ups, downs = [memory.scale_ups], [memory.scale_downs]
     if known.unknown_changes is not None:
         # More than this changes no limit any further.
         much = max(1, min(record.observation.replicas + record.hpa.spec.max_replicas, 2**20))
-        event = ScaleEvent(much, known.unknown_changes[1] - 1)
+        event = ScaleEvent(much, min(known.unknown_changes[1], now_ns - slack_ns) - 1)
         ups.append((*memory.scale_ups, event))
         downs.append((*memory.scale_downs, event))
-    decisions = [
-        record.decide(Memory(recommendations=wish, scale_ups=up, scale_downs=down, status=memory.status))
+    memories = [
+        Memory(recommendations=wish, scale_ups=up, scale_downs=down, status=memory.status)
         for wish in wishes
         for up in ups
         for down in downs
     ]
+    moved = [record]
+    if known.is_timed:
+        # Not before what is remembered happened.
+        last_ns = max(
+            (each.at_ns for each in (*memory.recommendations, *memory.scale_ups, *memory.scale_downs)), default=0
+        )
+        moments = (max(now_ns - slack_ns, min(last_ns + 1, now_ns)), now_ns + slack_ns)
+        moved += [msgspec.structs.replace(record, now_ns=moment) for moment in moments]
+    decisions = [each.decide(memory) for each in moved for memory in memories]
     return min(decisions, key=_count), max(decisions, key=_count)
 
 

@@ -51,10 +51,7 @@ def explain_live(record: Record, known: Known, *, with_changes: bool = True) -> 
     base = explain(record, known.remembered, with_changes=with_changes)
     decision = record.decide(known.remembered.memory)
     hold = _hold(known, decision, low, high)
-    is_told = known.remembered.source is Source.RECORDED or (
-        known.remembered.source is Source.REBUILT and known.is_whole
-    )
-    if is_told and not known.evidence:
+    if not known.is_timed:
         return LiveExplanation(base, decision, low, high, hold)
     trace = base.trace if hold is None or hold.is_exact else _without_end(base.trace)
     sure = low.trace.desired_replicas == high.trace.desired_replicas
@@ -126,7 +123,7 @@ def _range_sentence(summary: str, known: Known, low: Decision, high: Decision) -
 def _memory_note(record: Record, known: Known, ends: tuple[Decision, Decision], hold: Hold | None) -> MemoryNote:
     low, high = (end.trace.desired_replicas for end in ends)
     since_ns = known.remembered.since_ns
-    if known.remembered.source is Source.REBUILT and known.is_whole:
+    if known.remembered.source is Source.REBUILT and known.is_whole and low == high:
         certainty = Certainty.EXACT
     else:
         certainty = Certainty.SAME_FOR_ALL if low == high else Certainty.RANGE
@@ -191,7 +188,11 @@ def _evidence(record: Record, known: Known) -> list[str]:
 def _outcome(now_ns: int, known: Known, ends: tuple[Decision, Decision], hold: Hold | None) -> list[str]:
     low, high = (end.trace.desired_replicas for end in ends)
     sentences = []
-    if low != high:
+    if low != high and known.is_whole:
+        sentences.append(
+            f"A window ends within a second of the sync: the count is {low} or {high}, by which comes first."
+        )
+    elif low != high:
         sentences.append(f"So the count lies between {low} and {high}.")
     elif not known.is_whole:
         else_ = " else" if known.evidence else ""

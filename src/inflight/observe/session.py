@@ -54,11 +54,13 @@ class Session:
         """Raises ObserveError."""
         return await self._looker.look()
 
-    async def see(self, look: Look) -> Seen:
-        """Raises ControllerFlagError for what was asked, ObserveError where the API server is away."""
+    async def see(self, look: Look, at_ns: int | None = None) -> Seen:
+        """`at_ns` is when the sync comes that is asked about; None: now. Raises ControllerFlagError for what was asked,
+        ObserveError where the API server is away.
+        """
         version = await self._server_version()
         assumed = assume(version, self._wanted.kubernetes, self._wanted.flags, look.hpa)
-        record = record_of(look, assumed)
+        record = record_of(look, assumed, at_ns)
         return Seen(
             look=look,
             record=record,

@@ -40,13 +40,15 @@ class Parts(msgspec.Struct, frozen=True):
     """What a watch is made of; each a thing of its own life."""
 
     look: Callable[[], Awaitable[Look]]
-    see: Callable[[Look], Awaitable[Seen]]
-    """A look with the memory, the history and the assumptions that belong to it."""
+    see: Callable[[Look, int | None], Awaitable[Seen]]
+    """A look, and the time of its sync, with the memory, the history and the assumptions that belong to it."""
     answer: Callable[[Seen], Awaitable[LiveAnswer]]
     status: StatusWatch
     memories: Memories
     recorder: Recorder | None
     time_ns: Callable[[], int]
+    period_seconds: float
+    """The controller's sync period."""
 
 
 class _Pending(msgspec.Struct):
@@ -67,7 +69,7 @@ class Watch:
         self._pending: _Pending | None = None
         self._key: Any = None
         self._look_seconds = LEAD_SECONDS
-        self._period = 15.0
+        self._period = parts.period_seconds
         self._due_ns: int | None = None
 
     async def blocks(self, stop: asyncio.Event) -> AsyncIterator[Block]:
@@ -99,10 +101,10 @@ class Watch:
         look = await self._parts.look()
         self._look_seconds = max((self._parts.time_ns() - begun_ns) / NANOSECONDS, 0.0)
         followed = self._settle(look)
-        seen = await self._parts.see(look)
-        answer = await self._parts.answer(seen)
-        self._period = seen.record.controller.sync_period_seconds
         self._due_ns = self._next_due(look)
+        is_close = self._due_ns - look.now_ns <= 2 * self._lead_seconds * NANOSECONDS
+        seen = await self._parts.see(look, self._due_ns if is_close else None)
+        answer = await self._parts.answer(seen)
         self._pending = _Pending(seen, self._due_ns)
         key = _key(answer)
         is_news, self._key = key != self._key, key
@@ -116,8 +118,9 @@ class Watch:
         record, status = pending.seen.record, look.hpa.status
         decision = decision_of(pending.seen)
         synced_ns = self._parts.status.written_ns
-        at_ns = synced_ns if synced_ns is not None and record.now_ns < synced_ns < look.now_ns else pending.due_ns
-        at_ns = max(min(at_ns, look.now_ns - 1), record.now_ns)
+        begun_ns = pending.seen.look.now_ns
+        at_ns = synced_ns if synced_ns is not None and begun_ns < synced_ns < look.now_ns else pending.due_ns
+        at_ns = max(min(at_ns, look.now_ns - 1), begun_ns)
         synced = None
         if look.hpa.metadata.uid == record.hpa.metadata.uid:
             synced = as_synced(record, decision, status, pending.later, at_ns)
