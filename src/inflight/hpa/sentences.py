@@ -4,6 +4,7 @@ Numbers are the controller's own: averages cut to thousandths, utilisation in wh
 that the trace does not say.
 """
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -118,7 +119,9 @@ def _capital(text: str) -> str:
 
 def _value(metric: MetricTrace, tolerances: Tolerances) -> str:
     calculation, label = metric.calculation, _capital(metric_label(metric))
-    ratio = "" if calculation.ratio is None else f", a ratio of {_ratio(calculation.ratio, tolerances)}"
+    # Over no replicas, or to a target of 0, there is no number to name.
+    is_number = calculation.ratio is not None and math.isfinite(calculation.ratio)
+    ratio = f", a ratio of {_ratio(calculation.ratio or 0.0, tolerances)}" if is_number else ""
     ready = len(calculation.pods.ready) if calculation.pods else 0
     match metric.target_kind:
         case "Utilization":
