@@ -164,8 +164,9 @@ def _request_of(pod: Pod, container: str, resource: str, rules: Rules) -> int:
                 f"missing request for {resource} in container {candidate.name} of Pod {pod.metadata.name}",
             )
         total += request.milli_value()
-        if container and rules.names_absent_container:
-            return total
+        if candidate.name == container and rules.names_absent_container:
+            # Names are unique, upstream holds, and ends here: without a wanted container at one without a name.
+            return wrap_int64(total)
     if container and rules.names_absent_container:
         raise RequestError(Reason.CONTAINER_NOT_FOUND, f"container {container} not found in Pod {pod.metadata.name}")
     return wrap_int64(total)

@@ -14,7 +14,8 @@ NANOSECONDS_PER_SECOND: Final = 1_000_000_000
 ZERO_TIME_NS: Final = -62_135_596_800 * NANOSECONDS_PER_SECOND
 """Go's zero time, 0001-01-01T00:00:00Z: what a missing timestamp is to the controller."""
 
-_TEXT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
+# Go reads an hour of one digit and a comma before the fraction too.
+_TEXT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 _EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
 _LAST_DAY = datetime.date.max.toordinal()
 _MAX_TEXT_LENGTH = 64

@@ -109,7 +109,8 @@ def decode(data: bytes | str | Mapping[str, Any], wanted: type[T], what: str, ma
 def convert(value: Any, wanted: type[T], what: str, *, strict: bool) -> T:
     """From plain values, with every error and its path; `strict` makes unknown fields errors. Raises ObjectError."""
     try:
-        value = _without_nulls(value)
+        if value is not None:
+            value = _without_nulls(value) if strict else _as_go_reads(value, wanted)
         errors: list[FieldError] = []
         _check(value, wanted, (), strict, errors)
         if errors:
@@ -135,6 +136,35 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nulls(item) for item in value]
     return value
+
+
+def _as_go_reads(value: Any, wanted: Any) -> Any:
+    """Nulls as Go's decoder takes them: a field that is absent, a zero in a list or a map."""
+    origin = get_origin(wanted)
+    if origin is Annotated:
+        return _as_go_reads(value, get_args(wanted)[0])
+    if origin in {Union, types.UnionType}:
+        return None if value is None else _as_go_reads(value, get_args(wanted)[0])
+    is_struct = isinstance(wanted, type) and issubclass(wanted, msgspec.Struct)
+    if value is None:
+        kind = dict if is_struct else origin or wanted
+        return _ZEROS.get(kind)
+    if origin is tuple and isinstance(value, list | tuple):
+        return [_as_go_reads(item, get_args(wanted)[0]) for item in value]
+    if origin is dict and isinstance(value, Mapping):
+        return {key: _as_go_reads(item, get_args(wanted)[1]) for key, item in value.items()}
+    if is_struct and isinstance(value, Mapping):
+        fields = _fields(wanted)
+        given = {key: item for key, item in value.items() if item is not None}
+        needed = {name: None for name, (_, is_required) in fields.items() if is_required and name not in given}
+        return {
+            key: _as_go_reads(item, fields[key][0]) if key in fields else item
+            for key, item in (given | needed).items()
+        }
+    return value
+
+
+_ZEROS: Final[dict[Any, Any]] = {dict: {}, tuple: [], str: "", bool: False, int: 0, float: 0.0, Quantity: "0"}
 
 
 def _check(value: Any, wanted: Any, path: Path, strict: bool, errors: list[FieldError]) -> None:

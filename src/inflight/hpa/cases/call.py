@@ -154,8 +154,9 @@ def _pod_metric(name: str, plain: Any, now_ns: int) -> PodMetric:
     if isinstance(plain, int):
         return PodMetric(_check_int(name, plain, MIN_INT64, MAX_INT64), now_ns)
     try:
-        detailed = msgspec.convert(plain, _Detailed)
-        timestamp = now_ns if detailed.timestamp is None else parse_time(detailed.timestamp)
+        given = {key: value for key, value in plain.items() if value is not None} if isinstance(plain, dict) else plain
+        detailed = msgspec.convert(given, _Detailed)
+        timestamp = parse_time(detailed.timestamp) if detailed.timestamp else now_ns
     except (msgspec.ValidationError, TimeError) as error:
         raise CaseError(f"metrics: {name}: {error}") from error
     seconds = detailed.window_seconds
@@ -170,9 +171,9 @@ def _one(plain: Any) -> int:
 
 
 def _series(plain: Any) -> list[int]:
-    if not isinstance(plain, list) or not all(isinstance(each, int) for each in plain):
+    if not isinstance(plain, list) or not all(each is None or isinstance(each, int) for each in plain):
         raise CaseError("metrics: external methods take a list of integers")
-    return [_check_int("metrics", each, MIN_INT64, MAX_INT64) for each in plain]
+    return [0 if each is None else _check_int("metrics", each, MIN_INT64, MAX_INT64) for each in plain]
 
 
 def _check_int(name: str, number: int, smallest: int, largest: int) -> int:

@@ -196,7 +196,7 @@ def read_controller(line: StoryLine | CallLine, architecture: str = "amd64") -> 
 
 def read_moment(text: str | None, name: str) -> Time:
     """An instant from 2000 on. Raises CaseError."""
-    if text is None:
+    if not text:
         return YEAR_2000
     try:
         moment = parse_time(text)
