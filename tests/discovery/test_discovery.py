@@ -207,7 +207,7 @@ async def test_a_problem_is_logged_when_it_begins_and_when_it_ends(
         assert found.kinds == {"no_port"}
         assert found.discovery.stats.problems["no_port"] == 1
         assert found.discovery.why_unwatched("llm") == found.sentence("no_port")
-        assert found.discovery.why_unwatched("other") == ""
+        assert found.discovery.why_unwatched("other") == "no HPA in it asks for a metric of Inflight"
         many = [autoscaler(name, external_metric({"matchLabels": {"app": name}})) for name in "abcd"]
         for each in many:
             await cluster.put("horizontalpodautoscalers", each)

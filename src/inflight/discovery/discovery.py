@@ -138,8 +138,17 @@ class Discovery:
         """
         found = [problem for problem in self._problems.current if problem.namespace in {"", namespace}]
         sentences = [problem.sentence for problem in found if problem.kind not in {"overlap", "foreign_owner"}]
+        if not sentences:
+            return self._why_not_followed(namespace)
         more = len(sentences) - SHOWN_SENTENCES
         return "; ".join([*sentences[:SHOWN_SENTENCES], *([f"and {more} more, which the log has"] if more > 0 else [])])
+
+    def _why_not_followed(self, namespace: str) -> str:
+        if not self._is_ready:
+            return self.problem
+        if self._only and namespace not in self._only:
+            return f"only the namespaces {', '.join(self._only[:10])} are followed"
+        return "" if namespace in self._namespaces else "no HPA in it asks for a metric of Inflight"
 
     def workload(self, namespace: str, resource: str, name: str) -> Workload | str:
         """A workload that an HPA names, by its resource as in paths (`deployments.apps`); or a sentence why not."""
