@@ -98,6 +98,8 @@ class FakeCluster:
             "external.metrics.k8s.io": ("v1beta1",),
         }
         self.events: list[Plain] = []
+        self.current_metrics: list[Plain] = []
+        """What `put_status` writes of them."""
         self.lease: Plain | None = None
         self.api_services: dict[str, Plain] = {}
         self.forbidden: set[str] = set()
@@ -209,8 +211,6 @@ class FakeCluster:
             "currentMetrics": self.current_metrics,
             **({"lastScaleTime": last_scale} if last_scale else {}),
         }
-
-    current_metrics: list[Plain] = []
 
     def put_rescale(
         self, at_ns: int, replicas: int, reason: str = "external metric load(nil) above target", **more: Any

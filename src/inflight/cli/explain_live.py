@@ -184,18 +184,26 @@ async def _watch(
         time_ns=time.time_ns,
         period_seconds=given_controller(question.flags).sync_period_seconds,
     )
-    watch, stop = Watch(parts), asyncio.Event()
+    watch = Watch(parts)
+    task = asyncio.current_task()
+    assert task is not None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    unexplained = False
+        # Also in the middle of a request that nobody answers.
+        loop.add_signal_handler(number, task.cancel)
+    is_unexplained = False
     try:
-        async for block in watch.blocks(stop):
+        async for block in watch.blocks(asyncio.Event()):
             _print_block(block, question.output)
-            unexplained = block.answer is not None and block.answer.is_unexplained
+            is_unexplained = block.answer is not None and block.answer.is_unexplained
+    except asyncio.CancelledError:
+        # Asked to end: that is no failure.
+        task.uncancel()
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
         watch.finish()
-    return 1 if unexplained else 0
+    return 1 if is_unexplained else 0
 
 
 def _print(answer: "LiveAnswer", output: str) -> None:

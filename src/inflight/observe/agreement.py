@@ -12,7 +12,7 @@ import msgspec
 
 from inflight.hpa import Decision, Record
 from inflight.hpa.controller import rules_of
-from inflight.hpa.summary import metric_label
+from inflight.hpa.summary import metric_label, plain
 from inflight.objects import HorizontalPodAutoscalerStatus, MetricStatus, TimeError, parse_time
 
 _KINDS = ("AbleToScale", "ScalingActive", "ScalingLimited")
@@ -117,9 +117,17 @@ def input_changes(record: Record, decision: Decision) -> tuple[InputChange, ...]
     if then is not None and seen.scale_get_error is None and then != seen.replicas:
         changes.append(InputChange("replicas", str(then), str(seen.replicas)))
     resized = status.current_replicas != seen.replicas
-    metrics = zip(status.current_metrics, decision.current_metrics, strict=False)
-    for index, (before, now) in enumerate(metrics):
+    # Where no metric was asked, a decision repeats what the status had.
+    asked = decision.trace.metrics
+    metrics = zip(status.current_metrics, decision.current_metrics, asked, strict=False)
+    for index, (before, now, metric) in enumerate(metrics):
         texts = _value(before), _value(now)
+        if seen.status_replicas == 0 and texts[1].endswith(_AVERAGE):
+            # Over no replicas an average is no number: what the load was cannot be read from it.
+            if decision.trace.desired_replicas != status.desired_replicas:
+                total = plain(metric.calculation.total_milli or 0)
+                changes.append(InputChange(f"metrics[{index}]", "not known (an average over no replica)", total))
+            continue
         # An average over another number of replicas says nothing about the load.
         if texts[0] != texts[1] and not (resized and all(text.endswith(_AVERAGE) for text in texts)):
             changes.append(InputChange(f"metrics[{index}]", *texts))

@@ -85,7 +85,8 @@ def compose(
         chosen = explain_live(changed, gather(changed, remembered, seen.history), with_changes=with_changes)
     known = gather(record, seen.remembered, seen.history)
     written_ns = written_at(seen.look.hpa.metadata.managed_fields)
-    lowest, highest = (each.trace.desired_replicas for each in (plain.lowest, plain.highest))
+    possible = plain.possible
+    lowest, highest = (each.trace.desired_replicas for each in (possible.lowest, possible.highest))
     live = Live(
         server=seen.server.url,
         server_version=seen.server.version,

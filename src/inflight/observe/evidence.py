@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from inflight.hpa import Decision, Memory, Recommendation, Record, ScaleEvent
+from inflight.hpa import Decision, Memory, Reason, Recommendation, Record, ScaleEvent
 from inflight.hpa.remembered import Reach, Remembered, Source, reach_of
 from inflight.objects import HorizontalPodAutoscaler, HorizontalPodAutoscalerStatus
 from inflight.observe.history import History, Rescale
@@ -67,6 +67,21 @@ class Known(msgspec.Struct, frozen=True):
         return self.unknown_wishes is None and self.unknown_changes is None
 
 
+class Possible(msgspec.Struct, frozen=True):
+    """What comes of all memories, and moments, that fit what is known."""
+
+    lowest: Decision
+    highest: Decision
+    may_hold: bool
+    """Whether stabilisation holds the count in any of them."""
+    may_limit: bool
+    """Whether a policy does."""
+
+    @property
+    def is_sure(self) -> bool:
+        return _count(self.lowest) == _count(self.highest)
+
+
 def gather(record: Record, remembered: Remembered, history: History) -> Known:
     """Puts together what is known before the sync of `record`, whose HPA has the status that was just read."""
     reach = reach_of(record.hpa, record.controller)
@@ -80,7 +95,9 @@ def gather(record: Record, remembered: Remembered, history: History) -> Known:
     since_ns = remembered.since_ns
     memory = remembered.memory
     rescales = _rescales(record.hpa, history)
-    wishes = _proved_wishes(memory, rescales, since_ns, began_ns, record.observation.replicas)
+    rises = _rises(record, rescales, reach.recommendations_ns, history.is_complete)
+    first = None if began_ns is None else _count_at(began_ns, rescales, record.observation.replicas)
+    wishes = _proved_wishes(memory, rises, since_ns, began_ns, first)
     unknown_wishes = _gap(now_ns - reach.recommendations_ns, began_ns, since_ns, now_ns)
     changes = _Changes(rescales, history.is_complete, status, now_ns - reach.scale_ups_ns, began_ns)
     unknown_changes = _gap(now_ns - reach.scale_ups_ns, began_ns, since_ns, now_ns)
@@ -108,7 +125,7 @@ def gather(record: Record, remembered: Remembered, history: History) -> Known:
     )
 
 
-def possible_decisions(record: Record, known: Known) -> tuple[Decision, Decision]:
+def possible_decisions(record: Record, known: Known) -> Possible:
     """The decisions with the lowest and the highest count among all memories, and moments, that fit what is known.
 
     Stabilisation and policies move the count one way only as a remembered number grows, so that the extremes of what
@@ -136,13 +153,19 @@ def possible_decisions(record: Record, known: Known) -> tuple[Decision, Decision
     moved = [record]
     if known.is_timed:
         # Not before what is remembered happened.
-        last_ns = max(
-            (each.at_ns for each in (*memory.recommendations, *memory.scale_ups, *memory.scale_downs)), default=0
-        )
+        times = [each.at_ns for each in memory.recommendations]
+        times += [each.at_ns for each in (*memory.scale_ups, *memory.scale_downs)]
+        last_ns = max(times, default=0)
         moments = (max(now_ns - slack_ns, min(last_ns + 1, now_ns)), now_ns + slack_ns)
         moved += [msgspec.structs.replace(record, now_ns=moment) for moment in moments]
     decisions = [each.decide(memory) for each in moved for memory in memories]
-    return min(decisions, key=_count), max(decisions, key=_count)
+    bound = {reason for each in decisions for reason in each.trace.bound_by}
+    return Possible(
+        lowest=min(decisions, key=_count),
+        highest=max(decisions, key=_count),
+        may_hold=Reason.STABILIZED in bound,
+        may_limit=Reason.POLICY_LIMITED in bound,
+    )
 
 
 def _count(decision: Decision) -> int:
@@ -191,22 +214,60 @@ def _is_fresh_rescale(status: HorizontalPodAutoscalerStatus) -> bool:
 
 
 def _proved_wishes(
-    memory: Memory, rescales: tuple[Rescale, ...], since_ns: int | None, began_ns: int | None, replicas: int
+    memory: Memory, rises: tuple[Recommendation, ...], since_ns: int | None, began_ns: int | None, first: int | None
 ) -> tuple[Recommendation, ...]:
-    """What was seen, what a rise proves (at least that much was wanted then), and what a new controller begins with."""
+    """What was seen, what rises prove, and what a new controller begins with."""
     seen = [each for each in memory.recommendations if began_ns is None or each.at_ns >= began_ns]
     if since_ns is not None:
-        seen += [
-            Recommendation(each.replicas, each.at_ns)
-            for each in rescales
-            if each.is_upwards and each.is_by_metrics and each.at_ns < since_ns
-            if began_ns is None or each.at_ns >= began_ns
-        ]
-    if began_ns is not None:
-        first = _count_at(began_ns, rescales, replicas)
-        if first is not None:
-            seen.append(Recommendation(first, began_ns))
+        seen += [each for each in rises if each.at_ns < since_ns and (began_ns is None or each.at_ns >= began_ns)]
+    if began_ns is not None and first is not None:
+        seen.append(Recommendation(first, began_ns))
     return tuple(seen) or (LONG_AGO,)
+
+
+def _rises(
+    record: Record, rescales: tuple[Rescale, ...], window_ns: int, is_complete: bool
+) -> tuple[Recommendation, ...]:
+    """At least so much was wanted at those times, because the count was raised to it.
+
+    With behavior a count is never raised above the wish of the same sync. Without, an older and higher wish may count,
+    which an earlier rise could not follow at once: then it is that earlier time that is sure. A bound from below says
+    something about what holds a count up, and nothing about what keeps it from growing.
+    """
+    if record.hpa.spec.behavior is not None and _wants_more(record):
+        return ()
+    ups = [each for each in rescales if each.is_upwards and each.is_by_metrics]
+    if record.hpa.spec.behavior is not None:
+        return tuple(Recommendation(each.replicas, each.at_ns) for each in ups)
+    if not is_complete:
+        return ()
+    sure_ns: dict[int, int] = {}
+    for index, each in enumerate(rescales):
+        if not (each.is_upwards and each.is_by_metrics):
+            continue
+        before = rescales[index - 1] if index else None
+        if before is None or each.at_ns - before.at_ns > window_ns + _LAG_NS:
+            sure_ns[index] = each.at_ns
+        elif before.replicas >= each.replicas or not before.is_by_metrics:
+            continue  # somebody else was at it in between
+        elif before.is_upwards and _may_be_limited(rescales, index - 1):
+            if index - 1 in sure_ns:
+                sure_ns[index] = sure_ns[index - 1]
+        else:
+            sure_ns[index] = each.at_ns
+    return tuple(Recommendation(rescales[index].replicas, at_ns) for index, at_ns in sure_ns.items())
+
+
+def _wants_more(record: Record) -> bool:
+    combination = record.decide().trace.combination
+    return combination is not None and combination.proposal > record.observation.replicas
+
+
+def _may_be_limited(rescales: tuple[Rescale, ...], index: int) -> bool:
+    """Whether a rise without behavior may have stopped at double (or 4), with more wanted."""
+    if index == 0:
+        return True
+    return rescales[index].replicas >= max(2 * rescales[index - 1].replicas, 4)
 
 
 def _count_at(at_ns: int, rescales: tuple[Rescale, ...], replicas: int) -> int | None:
@@ -295,6 +356,6 @@ def _highest_wish(hpa: HorizontalPodAutoscaler) -> int:
         "ReadyForNewScale", "ScaleDownStabilized", "SucceededRescale",
     }  # fmt: skip
     is_active = reasons.get("ScalingActive", ("", ""))[0] == "True"
-    if hpa.spec.behavior is None and is_unlimited and is_settled and is_active and status.desired_replicas > 0:
+    if hpa.spec.behavior is None and is_unlimited and is_settled and is_active:
         return status.desired_replicas
     return _MOST

@@ -8,16 +8,15 @@ import math
 
 import msgspec
 
-from inflight.hpa import Decision, Explanation, Record, Trace, explain
+from inflight.hpa import Decision, Explanation, Path, Record, Trace, explain
 from inflight.hpa.change import Input
 from inflight.hpa.counterfactuals import Counterfactual
 from inflight.hpa.explanation import Certainty, MemoryNote
 from inflight.hpa.remembered import Source
 from inflight.hpa.sentences import steps_of
 from inflight.hpa.summary import summarize
-from inflight.hpa.trace import Reason
 from inflight.objects import format_time
-from inflight.observe.evidence import EvidenceCode, Known, possible_decisions
+from inflight.observe.evidence import EvidenceCode, Known, Possible, possible_decisions
 
 NANOSECONDS = 1_000_000_000
 _WINDOWS = {Input.SCALE_UP_WINDOW, Input.SCALE_DOWN_WINDOW}
@@ -39,22 +38,20 @@ class LiveExplanation(msgspec.Struct, frozen=True):
     explanation: Explanation
     decision: Decision
     """With the memory that is proved."""
-    lowest: Decision
-    highest: Decision
+    possible: Possible
     hold: Hold | None
     """None where stabilisation holds nothing, whatever is remembered."""
 
 
 def explain_live(record: Record, known: Known, *, with_changes: bool = True) -> LiveExplanation:
     """Explains what the controller does in a sync on these inputs."""
-    low, high = possible_decisions(record, known)
+    possible = possible_decisions(record, known)
     base = explain(record, known.remembered, with_changes=with_changes)
     decision = record.decide(known.remembered.memory)
-    hold = _hold(known, decision, low, high)
+    hold = _hold(known, decision, possible)
     if not known.is_timed:
-        return LiveExplanation(base, decision, low, high, hold)
+        return LiveExplanation(base, decision, possible, hold)
     trace = base.trace if hold is None or hold.is_exact else _without_end(base.trace)
-    sure = low.trace.desired_replicas == high.trace.desired_replicas
     # What is told from outside is told in whole seconds.
     spoken = msgspec.structs.replace(trace, now_ns=trace.now_ns // NANOSECONDS * NANOSECONDS)
     summary = summarize(spoken)
@@ -62,11 +59,11 @@ def explain_live(record: Record, known: Known, *, with_changes: bool = True) -> 
         base,
         trace=trace,
         steps=steps_of(spoken),
-        sentence=summary if sure else _range_sentence(summary, known, low, high),
-        memory=_memory_note(record, known, (low, high), hold),
+        sentence=summary if possible.is_sure else _range_sentence(summary, known, possible),
+        memory=_memory_note(record, known, possible, hold),
         changes=tuple(_honest(base.changes, hold, known)),
     )
-    return LiveExplanation(explanation, decision, low, high, hold)
+    return LiveExplanation(explanation, decision, possible, hold)
 
 
 def clock(nanoseconds: int, now_ns: int, *, up: bool = False) -> str:
@@ -76,11 +73,12 @@ def clock(nanoseconds: int, now_ns: int, *, up: bool = False) -> str:
     return text[11:] if text[:10] == format_time(now_ns)[:10] else text
 
 
-def _hold(known: Known, decision: Decision, low: Decision, high: Decision) -> Hold | None:
+def _hold(known: Known, decision: Decision, possible: Possible) -> Hold | None:
     step = decision.trace.stabilization
-    if step is None or all(Reason.STABILIZED not in each.trace.bound_by for each in (decision, low, high)):
+    if step is None or not possible.may_hold:
         return None
-    window_ns = step.scale_up_window_ns if step.raw > decision.trace.current_replicas else step.scale_down_window_ns
+    is_up_window = step.path is Path.BEHAVIOR and step.raw > decision.trace.current_replicas
+    window_ns = step.scale_up_window_ns if is_up_window else step.scale_down_window_ns
     at_least_ns = step.clear_at_ns if step.held else None
     gap = known.unknown_wishes
     at_most_ns = max(at_least_ns or 0, gap[1] + window_ns if gap is not None else 0)
@@ -109,9 +107,9 @@ def _earliest(change: Counterfactual) -> Counterfactual:
     return msgspec.structs.replace(change, after=f"in {seconds} s at the earliest", text=text)
 
 
-def _range_sentence(summary: str, known: Known, low: Decision, high: Decision) -> str:
-    lowest, highest = low.trace.desired_replicas, high.trace.desired_replicas
-    current = low.trace.current_replicas
+def _range_sentence(summary: str, known: Known, possible: Possible) -> str:
+    lowest, highest = possible.lowest.trace.desired_replicas, possible.highest.trace.desired_replicas
+    current = possible.lowest.trace.current_replicas
     held = any(each.code is EvidenceCode.HELD_AT_LAST_SYNC for each in known.evidence)
     last = " (in its last sync a recommendation held the count)" if held else ""
     return (
@@ -120,21 +118,20 @@ def _range_sentence(summary: str, known: Known, low: Decision, high: Decision) -
     )
 
 
-def _memory_note(record: Record, known: Known, ends: tuple[Decision, Decision], hold: Hold | None) -> MemoryNote:
-    low, high = (end.trace.desired_replicas for end in ends)
+def _memory_note(record: Record, known: Known, possible: Possible, hold: Hold | None) -> MemoryNote:
     since_ns = known.remembered.since_ns
-    if known.remembered.source is Source.REBUILT and known.is_whole and low == high:
+    if known.remembered.source is Source.REBUILT and known.is_whole and possible.is_sure:
         certainty = Certainty.EXACT
     else:
-        certainty = Certainty.SAME_FOR_ALL if low == high else Certainty.RANGE
+        certainty = Certainty.SAME_FOR_ALL if possible.is_sure else Certainty.RANGE
     sentences = [
-        _looks(record, known), *_evidence(record, known), *_outcome(record.now_ns, known, ends, hold)
+        _looks(record, known), *_evidence(record, known), *_outcome(record.now_ns, known, possible, hold)
     ]  # fmt: skip
     return MemoryNote(
         source=known.remembered.source,
         certainty=certainty,
-        lowest=low,
-        highest=high,
+        lowest=possible.lowest.trace.desired_replicas,
+        highest=possible.highest.trace.desired_replicas,
         needed_ns=known.reach.longest_ns,
         known_ns=None if since_ns is None else max(record.now_ns - since_ns, 0),
         text=" ".join(sentence for sentence in sentences if sentence),
@@ -185,8 +182,8 @@ def _evidence(record: Record, known: Known) -> list[str]:
     return sentences
 
 
-def _outcome(now_ns: int, known: Known, ends: tuple[Decision, Decision], hold: Hold | None) -> list[str]:
-    low, high = (end.trace.desired_replicas for end in ends)
+def _outcome(now_ns: int, known: Known, possible: Possible, hold: Hold | None) -> list[str]:
+    low, high = possible.lowest.trace.desired_replicas, possible.highest.trace.desired_replicas
     sentences = []
     if low != high and known.is_whole:
         sentences.append(
@@ -198,9 +195,8 @@ def _outcome(now_ns: int, known: Known, ends: tuple[Decision, Decision], hold: H
         else_ = " else" if known.evidence else ""
         sentences.append(f"Whatever{else_} it remembers, the count is {low}.")
     if hold is not None:
-        sentences.append(_hold_sentence(now_ns, hold))
-    by = {reason for end in ends for reason in end.trace.bound_by}
-    if low != high and Reason.POLICY_LIMITED in by and known.unknown_changes is not None:
+        sentences.append(_hold_sentence(now_ns, hold, possible.lowest.trace))
+    if low != high and possible.may_limit and known.unknown_changes is not None:
         until_ns = known.unknown_changes[1] + known.reach.scale_ups_ns
         sentences.append(
             f"Rescales that were not seen may use up what the policies allow, until {clock(until_ns, now_ns, up=True)}"
@@ -209,8 +205,12 @@ def _outcome(now_ns: int, known: Known, ends: tuple[Decision, Decision], hold: H
     return sentences
 
 
-def _hold_sentence(now_ns: int, hold: Hold) -> str:
+def _hold_sentence(now_ns: int, hold: Hold, trace: Trace) -> str:
     at_most = clock(hold.at_most_ns, now_ns, up=True)
+    step = trace.stabilization
+    assert step is not None
+    if hold.at_least_ns is None and step.path is Path.LEGACY and step.raw >= trace.current_replicas:
+        return f"An earlier, higher recommendation may count instead of this one, until {at_most} at most."
     if hold.at_least_ns is None:
         return f"An earlier recommendation may hold it, until {at_most} at most while no more is wanted than now."
     if hold.is_exact:

@@ -66,8 +66,16 @@ class Looker:
         return f"{PREFIX}/namespaces/{quote(self.namespace, safe='')}/{HPAS}/{quote(self.name, safe='')}"
 
     async def look(self) -> Look:
-        """Raises ObserveError."""
+        """Raises ObserveError; where it is rights that are missing, with what the controller last wrote."""
         hpa = await self.read_hpa()
+        try:
+            return await self._look_at(hpa)
+        except ObserveError as error:
+            if error.code is Failure.FORBIDDEN:
+                error.hints = (*error.hints, *_last_words(hpa))
+            raise
+
+    async def _look_at(self, hpa: HorizontalPodAutoscaler) -> Look:
         scale = await self._scale(hpa)
         if isinstance(scale, str):
             count = hpa.status.current_replicas
@@ -176,6 +184,15 @@ def _selector(scale: Scale) -> Selector | None:
         return parse_selector(scale.status.selector) if scale.status.selector else None
     except SelectorError:
         return None
+
+
+def _last_words(hpa: HorizontalPodAutoscaler) -> tuple[str, ...]:
+    status = hpa.status
+    if not status.conditions:
+        return ()
+    reasons = ", ".join(condition.reason for condition in status.conditions)
+    messages = [f"{each.type}: {each.message}" for each in status.conditions if each.status == "False" and each.message]
+    return (f"the controller's last sync left {status.desired_replicas} ({reasons})", *messages)
 
 
 def _nothing(hpa: HorizontalPodAutoscaler) -> tuple[MetricAnswer, ...]:

@@ -25,6 +25,8 @@ _SHOWN = 6
 class NoteCode(StrEnum):
     """Stable codes."""
 
+    SCALE_ERROR = "ScaleError"
+    """The target's scale cannot be read: what the controller is told."""
     ROLLOUT = "Rollout"
     FLAPPING = "Flapping"
     RESCALES = "Rescales"
@@ -46,8 +48,26 @@ class Note(msgspec.Struct, frozen=True):
 
 def notes_of(record: Record, decision: Decision, history: History) -> tuple[Note, ...]:
     """In the order in which they matter."""
-    notes = [_zero(record, decision), _value_target(decision), _rollout(record), _past(record, history)]
+    notes = [
+        _scale_error(record),
+        _zero(record, decision),
+        _value_target(decision),
+        _rollout(record),
+        _past(record, history),
+    ]
     return tuple(note for note in notes if note is not None)
+
+
+def _scale_error(record: Record) -> Note | None:
+    error, target = record.observation.scale_get_error, record.hpa.spec.scale_target_ref
+    if error is None:
+        return None
+    shown = f"{target.kind} {target.name} ({target.api_version or 'without apiVersion'})"
+    text = (
+        f"The scale of {shown} cannot be read: {error}. Until scaleTargetRef names something that is there and has a"
+        " scale, the HPA does nothing, and its other conditions are those of an earlier sync."
+    )
+    return Note(NoteCode.SCALE_ERROR, text)
 
 
 def _zero(record: Record, decision: Decision) -> Note | None:
