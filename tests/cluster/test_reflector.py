@@ -321,3 +321,35 @@ async def test_a_right_that_is_taken_away_and_given_back(collection: Collection,
     assert [error.code for error in copy.failures if isinstance(error, ApiError)] == [403, 403, 403]
     assert copy.reflector.failures_in_a_row == 0
     assert copy.reflector.lists == 1
+
+
+async def test_good_watches_that_break_off_do_not_add_up_to_a_long_wait(
+    collection: Collection, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backoff is (1 ms, 10 ms) here; a watch that went on for longer than was waited for it begins it anew."""
+    waits: list[float] = []
+    sleep = asyncio.sleep
+
+    async def counted(seconds: float, *rest: Any) -> None:
+        if asyncio.current_task() is running_task:
+            waits.append(seconds)
+        await sleep(seconds, *rest)
+
+    monkeypatch.setattr(reflector_module.asyncio, "sleep", counted)
+    collection.listed(7)
+    going_on = [asyncio.Event() for _ in range(6)]
+    for number, each in enumerate(going_on):
+        collection.watches.append([event("ADDED", pod(f"p{number}", 8 + number)), each, "cut"])
+    running_task = asyncio.create_task(copy.reflector.run())
+    try:
+        for number, each in enumerate(going_on):
+            await copy.until(lambda number=number: f"p{number}" in copy.names)  # type: ignore[misc]
+            await sleep(0.05)
+            each.set()
+        await copy.until(lambda: copy.reflector.watches == 7)
+    finally:
+        running_task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running_task
+    assert len(waits) == 6
+    assert max(waits) <= 0.001 * 1.5

@@ -107,6 +107,8 @@ class Reflector(Generic[T]):
         self._backoff_seconds = backoff_seconds
         self._random = random_source if random_source is not None else random.Random()
         self._version = ""
+        self._was_good = False
+        """The watch before the present wait."""
         self._namespace = ""
         self.objects: dict[Key, T] = {}
         self.synced = asyncio.Event()
@@ -125,22 +127,21 @@ class Reflector(Generic[T]):
         # A deadline that ends in the same instant as a cancellation can swallow it; the count remains.
         while task is None or not task.cancelling():
             try:
+                self._was_good = False
                 if not self._version:
                     await self._list()
-                got_something = await self._watch()
+                await self._watch(wait)
             except _ExpiredError:
                 self._version = ""
-                got_something = False
             except ClusterError as error:
                 if isinstance(error, ApiError) and error.code == 410:
                     self._version = ""
                 self.failures_in_a_row += 1
                 self._failed(error)
-                got_something = False
-            if got_something:
+            if self._was_good:
                 wait = self._backoff_seconds[0]
             await asyncio.sleep(wait * (1 + BACKOFF_JITTER * self._random.random()))
-            wait = wait if got_something else min(2 * wait, self._backoff_seconds[1])
+            wait = wait if self._was_good else min(2 * wait, self._backoff_seconds[1])
 
     async def _list(self) -> None:
         found: dict[Key, T] = {}
@@ -167,8 +168,10 @@ class Reflector(Generic[T]):
         if is_news:
             self._changed(self.objects)
 
-    async def _watch(self) -> bool:
-        """Until the server ends it; whether an event came, or it lasted: then the connection is a good one."""
+    async def _watch(self, wait: float) -> None:
+        """Until the server ends it or it breaks off. If events came, or it lasted, the connection was a good one: what
+        was waited for before it does not count any more. One that breaks off sooner than it was waited for is not.
+        """
         seconds = self._random.randint(*WATCH_SECONDS)
         params = {
             **self._params,
@@ -178,14 +181,18 @@ class Reflector(Generic[T]):
             "timeoutSeconds": str(seconds),
         }
         self.watches += 1
-        begun = asyncio.get_running_loop().time()
-        got_something = False
+        now = asyncio.get_running_loop().time
         async with self._client.lines(self._path, params, seconds + GRACE_SECONDS) as lines:
             self._accepted()
-            async for line in lines:
-                self._take(line)
-                got_something = True
-        return got_something or asyncio.get_running_loop().time() - begun > self._backoff_seconds[1]
+            begun, got_something = now(), False
+            try:
+                async for line in lines:
+                    self._take(line)
+                    got_something = True
+                self._was_good = got_something
+            finally:
+                lasted = now() - begun
+                self._was_good |= lasted > self._backoff_seconds[1] or (got_something and lasted > wait)
 
     def _accepted(self) -> None:
         if self.failures_in_a_row:
