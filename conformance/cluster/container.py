@@ -8,6 +8,7 @@ that the second one to start gets another `--secure-port`.
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ from pods import Pod
 from processes import marked
 from splice import Splice
 
-from inflight.cluster import Client
+from inflight.cluster import Client, ClusterError
 
 TOKEN_SECONDS = 600
 """The shortest that an API server gives."""
@@ -70,7 +71,9 @@ class Replica:
         self._account.mkdir(exist_ok=True)
         (self._account / "ca.crt").write_bytes(self._ca.read_bytes())
         (self._account / "namespace").write_text(self.pod.namespace)
-        await self.renew()
+        # A container that is started again finds the files of its pod as they were.
+        if not (self._account / "token").exists():
+            await self.renew()
         self._renewing = asyncio.create_task(self._renew_on_time())
         user = int((self.pod.plain["spec"].get("securityContext") or {}).get("runAsUser", os.getuid()))
         program: list[str | Path] = [INFLIGHT, *self.arguments]
@@ -158,7 +161,8 @@ class Replica:
         while True:
             await asyncio.sleep(max(1.0, 0.8 * (self.token_claims()["exp"] - time.time())))
             if self.renews:
-                await self.renew()
+                with contextlib.suppress(ClusterError):
+                    await self.renew()
 
     def _write_kubeconfig(self) -> Path:
         file = self._account / "kubeconfig"

@@ -20,7 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from authority import Authority, write_service_account_keys
-from processes import Process, StartError, free_ports
+from leaks import Keeper
+from processes import RUN, Process, StartError, free_ports
 from programs import HERE, Programs
 from recording import Header, hpa_settings, write_header
 
@@ -93,8 +94,8 @@ class ControlPlane:
         self._processes.append(process)
         return process
 
-    def process(self, name: str) -> Process:
-        return next(process for process in self._processes if process.name == name)
+    def has(self, name: str) -> bool:
+        return any(process.name == name and process.is_running for process in self._processes)
 
     def stop_one(self, name: str) -> None:
         for process in [process for process in self._processes if process.name == name]:
@@ -229,6 +230,7 @@ def control_plane(
 ) -> Iterator[ControlPlane]:
     """A control plane while the block runs; afterwards nothing of it is left, but its logs in `keep` if asked for."""
     folder = Path(tempfile.mkdtemp(prefix="inflight-cluster-"))
+    keeper = Keeper(RUN, folder)
     try:
         plane = ControlPlane(folder, programs, hpa_flags, recording)
         try:
@@ -240,6 +242,7 @@ def control_plane(
                 keep_logs(folder, keep)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        keeper.release()
 
 
 def keep_logs(folder: Path, keep: Path) -> None:

@@ -23,7 +23,7 @@ class Play(msgspec.Struct, frozen=True):
     engine: bool = True
     """False: nothing listens, and it is Ready all the same."""
     cold_start_seconds: float = 0.0
-    """Its port is refused for so long."""
+    """Its port is refused for so long, in the engine's time: ten times as long at a tenth of its speed."""
     arguments: tuple[str, ...] = ()
     """Of `inflight emulate`."""
     port: int | None = None

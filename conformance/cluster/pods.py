@@ -43,6 +43,8 @@ class Pod:
         self.started = now()
         self.deleted = asyncio.Event()
         """It is to go, or is gone already."""
+        self.news = asyncio.Event()
+        """Something about it is to be reported."""
 
     @property
     def name(self) -> str:
@@ -117,16 +119,16 @@ class Kubelet:
                         group.create_task(self._live(pod))
 
     async def _live(self, pod: Pod) -> None:
-        running = asyncio.create_task(self._run(pod))
-        leaving = asyncio.create_task(pod.deleted.wait())
+        tasks = [asyncio.create_task(each) for each in (self._run(pod), self._report(pod), pod.deleted.wait())]
         try:
-            await asyncio.wait((running, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                running.result()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
         finally:
-            for task in (running, leaving):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(running, leaving, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             pod.is_ready = False
             self.changed()
             self._addresses.insert(0, pod.address)
@@ -153,22 +155,30 @@ class Kubelet:
 
     async def _probe(self, pod: Pod, ended: "asyncio.Task[None]") -> None:
         """Until it has ended."""
-        await self._tell(pod, ready=False)
+        self._tell(pod, ready=False)
         while not ended.done():
             ready = await pod.content.is_ready()
             if ready != pod.is_ready:
-                await self._tell(pod, ready=ready)
+                self._tell(pod, ready=ready)
             await asyncio.wait((ended,), timeout=STEADY_PROBE_SECONDS if ready else PROBE_SECONDS)
         ended.result()
-        await self._tell(pod, ready=False)
+        self._tell(pod, ready=False)
 
-    async def _tell(self, pod: Pod, *, ready: bool) -> None:
+    def _tell(self, pod: Pod, *, ready: bool) -> None:
+        """Not waited for: what is in a pod goes on while the API server is away."""
         pod.is_ready = ready
+        pod.news.set()
         self.changed()
+
+    async def _report(self, pod: Pod) -> None:
+        while True:
+            await pod.news.wait()
+            pod.news.clear()
+            await self._insist(pod, lambda: self._patch(pod))
+
+    async def _patch(self, pod: Pod) -> None:
         status = {"status": _status(pod)}
-        await self._insist(
-            pod, lambda: self._client.request("PATCH", f"{pod.path}/status", body=status, content_type=MERGE)
-        )
+        await self._client.request("PATCH", f"{pod.path}/status", body=status, content_type=MERGE)
 
     def _engine(self, pod: Pod) -> Content:
         play = self.plays.get(pod.labels.get("app", ""), Play())

@@ -14,10 +14,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from leaks import MARK
+
 STOP_SECONDS = 10.0
 STOP_SECONDS_OF = {"kube-apiserver": 2.0}
 """It waits a minute for watchers to go, and nothing that it could lose is kept."""
-MARK = "INFLIGHT_CONFORMANCE_RUN"
 RUN = secrets.token_hex(8)
 
 

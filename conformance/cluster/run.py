@@ -5,33 +5,62 @@
     python conformance/cluster/run.py play             starts everything and leaves it running until Ctrl-C
     python conformance/cluster/run.py build            gets and builds the programs, and says what is missing
 
-Exit codes: 0 fine, 1 a check failed, 2 the control plane did not start, 3 a program is missing (it is named).
+Exit codes: 0 fine, 1 a check failed, 2 the control plane did not start, 3 a program is missing (it is named, and what
+does not need it was run).
 """
 
 import argparse
 import asyncio
+import itertools
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
+import isolation
+import leaks
+import msgspec
 from as_a_person import as_a_person
 from control_plane import ControlPlane, StartError, control_plane
+from finding import finding
 from install import install
+from outages import outages
+from play import play
+from ports import ports
+from processes import RUN
 from programs import KUBERNETES, MissingError, Programs
+from proxy_cost import proxy_cost
+from recording import RecordingError
 from recording_check import check_recording
+from rights import rights
 from shapes import shapes
 from stage import RECORDING, Stage, stage
+from uninstall import uninstall
 from who_may_ask import who_may_ask
 
 from inflight.cluster import ClusterError
 
-PARTS: dict[str, Callable[[Stage], Awaitable[None]]] = {
-    "install": install,
-    "access": who_may_ask,
-    "kubectl": as_a_person,
-    "shapes": shapes,
+
+class Part(msgspec.Struct, frozen=True):
+    run: Callable[[Stage], Coroutine[Any, Any, None]]
+    calm: bool = False
+    """Disturbs nobody, so that neighbours which are calm too run at the same time."""
+    scales: bool = False
+    """The controller is to write scales, and the recording to have them."""
+
+
+PARTS = {
+    "install": Part(install),
+    "shapes": Part(shapes, calm=True, scales=True),
+    "finding": Part(finding, calm=True, scales=True),
+    "kubectl": Part(as_a_person, calm=True),
+    "access": Part(who_may_ask, calm=True),
+    "ports": Part(ports, calm=True),
+    "outages": Part(outages),
+    "rights": Part(rights),
+    "uninstall": Part(uninstall),
 }
 FAST_HPA = (
     "--horizontal-pod-autoscaler-sync-period=2s",
@@ -49,11 +78,13 @@ def main() -> int:
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    # SIGTERM ends a run as Ctrl-C does: with everything stopped. A shell's background jobs begin with SIGINT ignored.
+    # SIGTERM and a terminal that closes end a run as Ctrl-C does: with everything stopped. A shell's background jobs
+    # begin with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        return run(options.what, options.parts or list(PARTS))
+        return run(options.what, [part for part in PARTS if not options.parts or part in options.parts])
     except MissingError as error:
         print(f"MISSING: {error}", file=sys.stderr)
         return 3
@@ -64,44 +95,84 @@ def main() -> int:
         return 0 if options.what == "play" else 130
 
 
-def run(what: str, parts: list[str]) -> int:
+def run(what: str, parts: Sequence[str]) -> int:
     programs = Programs()
     if what == "build":
         print(f"Kubernetes {KUBERNETES}: {programs.kube_apiserver.parent}; etcd: {programs.etcd}")
+        print(f"kubectl: {programs.kubectl or 'none, so that the part kubectl cannot be run'}")
+        print(f"Inflight runs {isolation.sentence()}")
         return 0
     begun = time.monotonic()
     flags, recording = (FAST_HPA, RECORDING) if what == "e2e" else ((), None)
-    with control_plane(programs, hpa_flags=flags, keep=LOGS, recording=recording) as plane:
-        print(f"Kubernetes {KUBERNETES} is up at {plane.url} after {time.monotonic() - begun:.1f} s", flush=True)
-        code = asyncio.run(check(plane, programs, parts))
-    return max(code, judge_recording(scaled="shapes" in parts))
+    folder = Path()
+    before = leaks.places(Path("/nowhere"))
+    try:
+        with control_plane(programs, hpa_flags=flags, keep=LOGS, recording=recording) as plane:
+            folder = plane.folder
+            print(f"Kubernetes {KUBERNETES} is up at {plane.url} after {time.monotonic() - begun:.1f} s", flush=True)
+            if what == "play":
+                asyncio.run(play(plane, programs))
+                return 0
+            failed, not_run = asyncio.run(check(plane, programs, parts))
+    finally:
+        left = leaks.left_behind(RUN, folder, before=before)
+        for each in left:
+            print(f"LEFT BEHIND: {each}", file=sys.stderr)
+    if not judge_recording(scaled=any(PARTS[part].scales for part in parts)):
+        failed.append("recording")
+    if left:
+        failed.append("leaving nothing behind")
+    for each in not_run:
+        print(f"NOT RUN: {each}", file=sys.stderr)
+    if failed:
+        print(f"FAILED: {', '.join(failed)}; logs: {LOGS}", file=sys.stderr)
+        return 1
+    print(f"{len(parts)} parts in {time.monotonic() - begun:.0f} s; nothing is left behind")
+    return 3 if not_run else 0
 
 
-def judge_recording(*, scaled: bool) -> int:
+def judge_recording(*, scaled: bool) -> bool:
     """After everything has stopped, so that it is whole. Parts in which nothing scales need no scale write."""
-    report = check_recording(RECORDING)
-    print("recording: " + "; ".join(report.sentences))
+    try:
+        report = check_recording(RECORDING)
+    except RecordingError as error:
+        print(f"FAILED recording: {error}", file=sys.stderr)
+        return False
+    for sentence in report.sentences:
+        print(f"recording: {sentence}")
+    for tie in report.ties:
+        print(f"recording: tie: {tie}")
     problems = [*report.problems, *report.differing] if scaled else report.differing
     for problem in problems:
         print(f"FAILED recording: {problem}", file=sys.stderr)
-    return 1 if problems else 0
+    return not problems
 
 
-async def check(plane: ControlPlane, programs: Programs, parts: list[str]) -> int:
-    failed = []
+async def check(plane: ControlPlane, programs: Programs, parts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The parts that failed, and what could not be run."""
+    failed: list[str] = []
     async with stage(plane, programs) as scene:
-        for part in parts:
-            try:
-                await PARTS[part](scene)
-            except* (AssertionError, ClusterError) as errors:
-                failed.append(part)
-                for error in errors.exceptions:
-                    scene.say(f"FAILED {part}: {error}")
+        for calm, names in itertools.groupby(parts, key=lambda part: PARTS[part].calm):
+            if calm:
+                await asyncio.gather(*(one_part(scene, name, failed) for name in names))
             else:
-                scene.say(f"passed {part}")
-    if failed:
-        print(f"failed: {', '.join(failed)}; logs: {LOGS}", file=sys.stderr)
-    return 1 if failed else 0
+                for name in names:
+                    await one_part(scene, name, failed)
+        if not failed:
+            scene.say(await proxy_cost(plane))
+        return failed, scene.not_run
+
+
+async def one_part(scene: Stage, name: str, failed: list[str]) -> None:
+    begun = time.monotonic()
+    try:
+        await PARTS[name].run(scene)
+    except* (AssertionError, ClusterError) as errors:
+        failed.append(name)
+        for error in errors.exceptions:
+            scene.say(f"FAILED {name}: {error}")
+    else:
+        scene.say(f"passed {name}, in {time.monotonic() - begun:.0f} s")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import logging
 import socket
-import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -53,6 +52,7 @@ class Stage:
         self.service = Splice(plane.inflight_port)
         self.not_run: list[str] = []
         """What could not be looked at here, and why."""
+        self._serving_ca = ""
         self._begun = time.monotonic()
         self._playing: list[asyncio.Task[None]] = []
 
@@ -75,10 +75,11 @@ class Stage:
         logs = sorted(self.plane.folder.glob("inflight-*.log"))
         return "".join(log.read_text(errors="replace") for log in logs)
 
-    async def serving_context(self) -> ssl.SSLContext:
-        """Trusts what the Secret says that Inflight is to be known by."""
-        data = (await self.client.get(SECRET))["data"]
-        return ssl.create_default_context(cadata=base64.b64decode(data["ca.crt"]).decode())
+    async def serving_ca(self) -> str:
+        """What Inflight is to be known by, from its Secret; as it was last read, while the API server is away."""
+        with contextlib.suppress(ClusterError):
+            self._serving_ca = base64.b64decode((await self.client.get(SECRET))["data"]["ca.crt"]).decode()
+        return self._serving_ca
 
     def _make(self, pod: Pod) -> Content | None:
         name = pod.labels.get("app.kubernetes.io/name")

@@ -2,18 +2,22 @@
 """Who gets what from Inflight when the cluster decides: through the aggregator, and on our own port past it."""
 
 import json
+import ssl
 from typing import Any
 
 import aiohttp
 import manifests
 from stage import CheckError, Stage, Waiting
 
-EXTERNAL = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{manifests.INFERENCE}/inflight_requests"
+NAMESPACE = "asked-about"
+"""Nobody is there."""
+EXTERNAL = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/inflight_requests"
 AS_ADMIN = {"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}
 HPA_CONTROLLER = "horizontal-pod-autoscaler"
 
 
 async def who_may_ask(scene: Stage) -> None:
+    await scene.create(manifests.namespace(NAMESPACE))
     await _strangers(scene)
     await _proxies(scene)
     await _certificates_and_tokens(scene)
@@ -23,8 +27,8 @@ async def _strangers(scene: Stage) -> None:
     """Without credentials nothing but health; with bad ones nothing at all."""
     for path in ("/healthz", "/livez", "/readyz"):
         await expect(scene, 200, path)
-    # Kubernetes shows /version to anybody (ClusterRole system:public-info-viewer), and the cluster decides here.
-    for path in ("/", "/apis", "/metrics", EXTERNAL, "/nothing"):
+    # Kubernetes lets its own /version be seen by anybody (ClusterRole system:public-info-viewer); ours is not.
+    for path in ("/", "/apis", "/metrics", "/version", EXTERNAL, "/nothing"):
         await expect(scene, 403, path)
         await expect(scene, 403, path, headers=AS_ADMIN)
         await expect(scene, 401, path, headers={"Authorization": "Bearer nonsense"})
@@ -68,11 +72,11 @@ async def _certificates_and_tokens(scene: Stage) -> None:
     }
     await scene.create(
         (f"{manifests.RBAC}/clusterroles", role),
-        (f"{manifests.RBAC}/namespaces/{manifests.INFERENCE}/rolebindings", binding),
+        (f"{manifests.RBAC}/namespaces/{NAMESPACE}/rolebindings", binding),
     )
     await scene.until("a right that is given counts", lambda: _gets(scene, 404, EXTERNAL, "nobody"), seconds=20)
     await expect(scene, 403, EXTERNAL.replace("inflight_requests", "requests_waiting"), pair="nobody")
-    await expect(scene, 403, EXTERNAL.replace(manifests.INFERENCE, "default"), pair="nobody")
+    await expect(scene, 403, EXTERNAL.replace(NAMESPACE, "default"), pair="nobody")
     scene.say("certificates and tokens of the cluster see what RBAC lets them see")
 
 
@@ -92,13 +96,24 @@ async def expect(scene: Stage, wanted: int, path: str, *, pair: str = "", header
     return body
 
 
-async def ask(scene: Stage, path: str, pair: str, headers: dict[str, str] | None) -> tuple[int, str]:
-    """Straight to Inflight's port, past the aggregator."""
+def unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+async def ask(
+    scene: Stage, path: str, pair: str, headers: dict[str, str] | None, *, port: int = 0, trusts: bool = True
+) -> tuple[int, str]:
+    """Past the aggregator, straight to Inflight: through its Service, or to one replica's port.
+
+    `trusts` that its certificate is known; false where it cannot be yet.
+    """
     folder = scene.plane.folder
-    context = await scene.serving_context()
+    context = ssl.create_default_context(cadata=await scene.serving_ca()) if trusts else unverified()
     if pair:
         context.load_cert_chain(folder / f"{pair}.pem", folder / f"{pair}.key")
-    url: Any = f"https://localhost:{scene.plane.inflight_port}{path}"
+    url: Any = f"https://localhost:{port or scene.plane.inflight_port}{path}"
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
         session.get(url, headers=headers) as answer,
