@@ -25,8 +25,8 @@ from inflight.objects import HorizontalPodAutoscaler, decode_hpa, decode_pod, fo
 from inflight.observe.answer import Seen, Server, compose, record_of
 from inflight.observe.assumptions import ServerVersion, assume
 from inflight.observe.evidence import Known, gather, possible_decisions
-from inflight.observe.history import History, Rescale
-from inflight.observe.look import Look
+from inflight.observe.looking.history import History, Rescale
+from inflight.observe.looking.look import Look
 
 from .fake_cluster import SECOND, cpu, external, object_metric, pod, pods_metric
 

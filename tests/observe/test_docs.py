@@ -10,9 +10,9 @@ import pytest
 from inflight.observe.agreement import Agreement
 from inflight.observe.answer import Live
 from inflight.observe.assumptions import AssumptionCode
-from inflight.observe.errors import Failure
 from inflight.observe.evidence import EvidenceCode
 from inflight.observe.hold import Hold
+from inflight.observe.looking.errors import Failure
 from inflight.observe.notes import NoteCode
 
 WORDS = set(re.findall(r"[\w-]+", (Path(__file__).resolve().parents[2] / "docs" / "explain.md").read_text("utf-8")))

@@ -10,8 +10,8 @@ from inflight.hpa.record import make_record
 from inflight.hpa.remembered import Follower
 from inflight.objects import HorizontalPodAutoscaler, Time, decode_hpa, set_defaults
 from inflight.observe.evidence import EvidenceCode, gather
-from inflight.observe.history import Event, History, Rescale, rescales_of
 from inflight.observe.hold import explain_live
+from inflight.observe.looking.history import Event, History, Rescale, rescales_of
 
 from .fake_cluster import SECOND, external
 from .test_any_observation import BEHAVIOR, NOW, ends

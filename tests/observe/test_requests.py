@@ -5,7 +5,7 @@ The paths and texts are those that kube-controller-manager's own client sends an
 
 import pytest
 
-from inflight.observe.metric_requests import duration_ns
+from inflight.observe.looking.metric_requests import duration_ns
 
 from .asking import answer_of
 from .fake_cluster import FakeCluster, cpu, external, object_metric, pod, pods_metric, status

@@ -13,7 +13,7 @@ import pytest
 
 from inflight.cluster import Client, ClusterConfig
 from inflight.hpa import Controller, Decision, Record, read_record
-from inflight.observe.look import Looker
+from inflight.observe.looking.look import Looker
 from inflight.observe.recorder import Memories, Recorder
 from inflight.observe.session import Session, Wanted
 from inflight.observe.syncs import StatusWatch
@@ -137,7 +137,7 @@ async def test_an_api_server_that_is_away_is_waited_for(cluster: FakeCluster) ->
 
 
 async def test_an_hpa_that_is_deleted_ends_the_watch(cluster: FakeCluster) -> None:
-    from inflight.observe.errors import ObserveError
+    from inflight.observe.looking.errors import ObserveError
 
     task = asyncio.create_task(watch_for(cluster, 50))
     await asyncio.sleep(PERIOD * 2)

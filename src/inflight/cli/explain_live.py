@@ -54,7 +54,7 @@ def run(question: Question) -> int:
     from inflight.cluster import ConfigError
     from inflight.hpa.settings import SettingError
     from inflight.observe.assumptions import ControllerFlagError
-    from inflight.observe.errors import ObserveError
+    from inflight.observe.looking.errors import ObserveError
 
     try:
         place = find_place(question, os.environ)
@@ -138,7 +138,7 @@ def _complain(question: Question, code: str, sentence: str, hints: tuple[str, ..
 async def _run(question: Question, place: Place) -> int:
     from inflight.cluster import Client
     from inflight.hpa.settings import parse_setting
-    from inflight.observe.look import Looker
+    from inflight.observe.looking.look import Looker
     from inflight.observe.recorder import Memories, Recorder
     from inflight.observe.session import Session, Wanted
 

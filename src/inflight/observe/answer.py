@@ -11,9 +11,9 @@ from inflight.hpa.settings import Setting
 from inflight.observe.agreement import Agreement, Comparison, compare, written_at
 from inflight.observe.assumptions import Assumed, Assumption
 from inflight.observe.evidence import Evidence, gather
-from inflight.observe.history import History
 from inflight.observe.hold import Hold, LiveExplanation, explain_live
-from inflight.observe.look import Look
+from inflight.observe.looking.history import History
+from inflight.observe.looking.look import Look
 from inflight.observe.notes import Note, notes_of
 
 NANOSECONDS = 1_000_000_000

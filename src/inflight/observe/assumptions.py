@@ -12,7 +12,7 @@ import msgspec
 
 from inflight.hpa import JUDGED_RELEASES, NEWEST_JUDGED, Controller
 from inflight.objects import HorizontalPodAutoscaler, ReleaseError, find_release, known_releases
-from inflight.observe.metric_requests import duration_ns
+from inflight.observe.looking.metric_requests import duration_ns
 
 PREFIX = "horizontal-pod-autoscaler-"
 _FLAGS = {

@@ -12,7 +12,7 @@ import msgspec
 from inflight.hpa import Decision, Memory, Reason, Recommendation, Record, ScaleEvent
 from inflight.hpa.remembered import Reach, Remembered, Source, reach_of
 from inflight.objects import HorizontalPodAutoscaler, HorizontalPodAutoscalerStatus
-from inflight.observe.history import History, Rescale
+from inflight.observe.looking.history import History, Rescale
 
 NANOSECONDS = 1_000_000_000
 LONG_AGO = Recommendation(0, -(2**62))

@@ -13,7 +13,7 @@ from inflight.hpa.summary import metric_label
 from inflight.hpa.trace import MetricTrace, Reason
 from inflight.objects import ObjectError
 from inflight.objects.wire import decode
-from inflight.observe.metric_requests import CUSTOM_GROUP, CUSTOM_VERSIONS, EXTERNAL_GROUP, RESOURCE_GROUP
+from inflight.observe.looking.metric_requests import CUSTOM_GROUP, CUSTOM_VERSIONS, EXTERNAL_GROUP, RESOURCE_GROUP
 from inflight.observe.notes import Note, NoteCode
 
 _GROUPS = {

@@ -13,8 +13,8 @@ from inflight.hpa.change import window_seconds
 from inflight.hpa.summary import count_of, metric_label
 from inflight.hpa.trace import Reason
 from inflight.objects import MetricSpec, Pod
-from inflight.observe.history import History, Rescale
 from inflight.observe.hold import clock
+from inflight.observe.looking.history import History, Rescale
 
 NANOSECONDS = 1_000_000_000
 TEMPLATE_LABELS = ("pod-template-hash", "controller-revision-hash")

@@ -10,7 +10,7 @@ from inflight.hpa import Follower, Record, RecordError, read_record
 from inflight.hpa.record import MAX_LINE_BYTES
 from inflight.hpa.remembered import Remembered
 from inflight.objects import to_json
-from inflight.observe.errors import Failure, ObserveError
+from inflight.observe.looking.errors import Failure, ObserveError
 
 
 class Memories:

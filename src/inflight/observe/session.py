@@ -6,9 +6,9 @@ from inflight.cluster import ApiError, Client, ClusterError
 from inflight.hpa.settings import Setting
 from inflight.observe.answer import LiveAnswer, Seen, Server, compose, decision_of, record_of
 from inflight.observe.assumptions import ServerVersion, assume
-from inflight.observe.errors import failure_of
-from inflight.observe.history import read_history
-from inflight.observe.look import Look, Looker
+from inflight.observe.looking.errors import failure_of
+from inflight.observe.looking.history import read_history
+from inflight.observe.looking.look import Look, Looker
 from inflight.observe.metrics_apis import metrics_api_notes
 from inflight.observe.recorder import Memories
 

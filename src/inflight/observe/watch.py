@@ -13,8 +13,8 @@ import msgspec
 from inflight.hpa import Observation, Record
 from inflight.observe.agreement import Agreement, written_at
 from inflight.observe.answer import LiveAnswer, Seen, decision_of
-from inflight.observe.errors import Failure, ObserveError
-from inflight.observe.look import Look
+from inflight.observe.looking.errors import Failure, ObserveError
+from inflight.observe.looking.look import Look
 from inflight.observe.recorder import Memories, Recorder
 from inflight.observe.syncs import StatusWatch, as_synced
 

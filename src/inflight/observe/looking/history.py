@@ -12,7 +12,7 @@ import msgspec
 from inflight.cluster import ApiError, Client, ClusterError
 from inflight.objects import HorizontalPodAutoscaler, ObjectError, Time
 from inflight.objects.wire import decode
-from inflight.observe.lists import read_list
+from inflight.observe.looking.lists import read_list
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager"
 MOST_FOR_COMPLETE = 11

@@ -34,9 +34,9 @@ from inflight.objects import (
     wrap_int64,
 )
 from inflight.objects.wire import decode
-from inflight.observe.client_texts import client_text
-from inflight.observe.errors import failure_of
-from inflight.observe.kinds import Kinds, NoMatchError
+from inflight.observe.looking.client_texts import client_text
+from inflight.observe.looking.errors import failure_of
+from inflight.observe.looking.kinds import Kinds, NoMatchError
 
 RESOURCE_GROUP, CUSTOM_GROUP, EXTERNAL_GROUP = "metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io"
 CUSTOM_VERSIONS = ("v1beta2", "v1beta1")

@@ -24,12 +24,12 @@ from inflight.objects import (
     decode_scale,
     parse_selector,
 )
-from inflight.observe.client_texts import client_text
-from inflight.observe.errors import Failure, ObserveError, failure_of
-from inflight.observe.kinds import Kind, Kinds, NoMatchError
-from inflight.observe.lists import read_list
-from inflight.observe.metric_requests import MetricRequests
-from inflight.observe.neighbours import Neighbours
+from inflight.observe.looking.client_texts import client_text
+from inflight.observe.looking.errors import Failure, ObserveError, failure_of
+from inflight.observe.looking.kinds import Kind, Kinds, NoMatchError
+from inflight.observe.looking.lists import read_list
+from inflight.observe.looking.metric_requests import MetricRequests
+from inflight.observe.looking.neighbours import Neighbours
 
 HPAS = "horizontalpodautoscalers"
 PREFIX = "/apis/autoscaling/v2"

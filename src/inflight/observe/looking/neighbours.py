@@ -17,8 +17,8 @@ from inflight.objects import (
     decode_scale,
     parse_selector,
 )
-from inflight.observe.kinds import Kinds, NoMatchError
-from inflight.observe.lists import read_list
+from inflight.observe.looking.kinds import Kinds, NoMatchError
+from inflight.observe.looking.lists import read_list
 
 MAX_SCALES = 300
 """Scales that are read for this; a namespace with more HPAs is not looked through to the end."""
