@@ -147,7 +147,7 @@ def sharp_values(draw: Draw, case: dict[str, Any], ratio: float, count: int, req
         shift = draw.randint(0, max(abs(values[0]), 1))
         values[0] += shift
         values[1] -= shift
-    return {f"pod-{index}": value for index, value in enumerate(values)}
+    return {f"pod-{index}": max(min(value, MAX_INT64), -MAX_INT64 - 1) for index, value in enumerate(values)}
 
 
 def pod(draw: Draw, index: int, now: float, cpu: str, plain: bool = False) -> dict[str, Any]:

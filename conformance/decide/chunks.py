@@ -1,6 +1,8 @@
 # ruff: noqa: INP001 - a script beside the Go judge, not a package.
-"""A run is made of chunks, each drawn from (kind, release, seed, number) alone: played by the judge and by the engine,
-compared and counted."""
+"""A run is made of chunks, each drawn from (kind, release, seed, number) alone.
+
+A chunk is played by the judge and by the engine, compared and counted.
+"""
 
 import json
 import subprocess
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 from calls import call
 from mutants import mutant
 from nearness import is_near
@@ -47,7 +50,9 @@ class Chunk(NamedTuple):
     def lines(self, count: int | None = None) -> Iterator[bytes]:
         draw = Draw(f"{self.kind}/{self.release}/{self.seed}/{self.number}")
         for index in range(SIZES[self.kind] if count is None else count):
-            yield json.dumps(self._case(draw, index), separators=(",", ":")).encode()
+            case = self._case(draw, index)
+            # A mutant may hold integers of more than 64 bits, which the faster encoder refuses.
+            yield json.dumps(case).encode() if self.kind == "mutants" else msgspec.json.encode(case)
 
     def _case(self, draw: Draw, index: int) -> dict[str, Any]:
         name = f"{self.kind}-{self.seed}-{self.number}-{index}"
@@ -68,6 +73,12 @@ class Result(NamedTuple):
     """Cases with both answers and where these differ."""
 
 
+class Named(msgspec.Struct):
+    """What is read of a case to know its answer."""
+
+    id: str
+
+
 def judge_of(release: str) -> Path:
     return HERE / f"judge-{release}"
 
@@ -75,9 +86,9 @@ def judge_of(release: str) -> Path:
 def ask_judge(judge: Path, lines: list[bytes]) -> dict[str, dict[str, Any]]:
     """The judge's answers by id. Raises RuntimeError where it does not answer every case exactly once."""
     done = subprocess.run([judge], input=b"\n".join(lines) + b"\n", capture_output=True, check=False)  # noqa: S603
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    answers = [msgspec.json.decode(line) for line in done.stdout.splitlines()]
     by_id = {answer["id"]: answer for answer in answers}
-    asked = {json.loads(line)["id"] for line in lines}
+    asked = {msgspec.json.decode(line, type=Named).id for line in lines}
     if done.returncode or len(answers) != len(lines) or by_id.keys() != asked:
         raise RuntimeError(
             f"the judge ended with {done.returncode} and {len(answers)} answers to {len(lines)} cases: "

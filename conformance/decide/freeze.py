@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from run import HERE, ask_judge, draw_chunk
+from chunks import HERE, Chunk, ask_judge
 
 DATA = HERE.parents[1] / "tests" / "hpa" / "data"
 

@@ -4,11 +4,12 @@
 A kind that never occurs is a hole in the generator.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any
+
+import msgspec
 
 from inflight.hpa import Decision, Memory, Reason
 
@@ -100,7 +101,7 @@ _BINARY = re.compile(r'"-?[0-9.]+[KMGTPE]i"')
 
 
 def kinds_of_text(case: Mapping[str, Any]) -> Iterator[str]:
-    text = json.dumps([[step.get("metrics") for step in case["steps"]], case["hpa"].get("spec")])
+    text = msgspec.json.encode([[step.get("metrics") for step in case["steps"]], case["hpa"].get("spec")]).decode()
     if _SMALL.search(text):
         yield "a quantity in u or n"
     if _EXPONENT.search(text):

@@ -5,7 +5,6 @@ Weights lean to what goes wrong: ratios at the edge of the tolerance, percentage
 pods that flap, errors in bursts, other writers, zero, overflow, quantities in every spelling, HPAs that are refused.
 """
 
-import json
 import math
 from typing import Any
 
@@ -72,7 +71,7 @@ class World:
                 {"metadata": {"name": "db-0", "labels": {"app": "db"}}},
                 {"metadata": {"name": "far", "namespace": "elsewhere", "labels": {"app": "web"}}},
             ]
-        return json.loads(json.dumps(self.pods)) + strangers
+        return [*msgspec.json.decode(msgspec.json.encode(self.pods)), *strangers]
 
     def pod(self) -> dict[str, Any]:
         draw = self.draw
