@@ -58,7 +58,11 @@ class Stand:
         print(f"{time.monotonic() - self._begun:6.1f} s  {sentence}", flush=True)
 
     async def deploy(self, name: str, replicas: int, *, cpu: str = "1", labels: dict[str, str] | None = None) -> None:
+        """Until its status counts them: an average is over those."""
         await self.client.create(DEPLOYMENTS, deployment(name, replicas, cpu, labels or {}))
+        async with asyncio.timeout(WAIT_SECONDS):
+            while (await self.client.get(f"{DEPLOYMENTS}/{name}"))["status"].get("readyReplicas", 0) < replicas:
+                await asyncio.sleep(0.2)
 
     async def autoscale(self, name: str, *metrics: Plain, minimum: int = 1, most: int = 10, **spec: Any) -> None:
         target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
@@ -96,10 +100,11 @@ class Stand:
 
     async def restart_controllers(self) -> None:
         """Another process with an empty memory; the lease of the one before has to end first."""
-        pid = self.plane.process("kube-controller-manager").pid
+        name = "kube-controller-manager"
+        [pid] = [each.pid for each in vars(self.plane)["_processes"] if each.name == name]
         command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]  # noqa: ASYNC240 - a file of the kernel
-        self.plane.stop_one("kube-controller-manager")
-        self.plane.spawn("kube-controller-manager", command)
+        self.plane.stop_one(name)
+        self.plane.spawn(name, command)
 
     async def _patch(self, path: str, body: Plain) -> None:
         content = "application/merge-patch+json"
@@ -152,13 +157,15 @@ class Stand:
         memory, after = explanation["memory"], explanation["replicas_after"]
         if explanation["replicas_before"] != before:
             raise CheckError(f"{name}: {explanation['replicas_before']} said, {before} there")
+        failed = explanation["outcome"] not in {"Unchanged", "Rescaled"}
         if after == before:
             # Two periods, and then what stands there is of a sync after the look.
             await asyncio.sleep(2.2 * SYNC_SECONDS)
             status = await self.status(name)
         else:
             status = await self.until("a rescale", lambda seen: seen.get("desiredReplicas") != before, name, 15)
-        desired = status.get("desiredReplicas", 0)
+        # A sync that comes to nothing leaves the desired count of an earlier one.
+        desired = await self.replicas(name) if failed else status.get("desiredReplicas", 0)
         if not memory["lowest"] <= desired <= memory["highest"]:
             raise CheckError(f"{name}: {memory['lowest']} to {memory['highest']} said, {desired} done: {answer.text}")
         if memory["certainty"] != "Range" and desired != after:

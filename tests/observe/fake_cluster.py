@@ -354,7 +354,9 @@ class FakeCluster:
         if path == "/api/v1/namespaces/shop/pods":
             return {"items": self.pods, "metadata": {}}
         if path == "/api/v1/namespaces/shop/events":
-            return {"items": self.events, "metadata": {}}
+            fields = query.get("fieldSelector", "")
+            found = [each for each in self.events if f"involvedObject.kind={_kind_of(each)}" in fields]
+            return {"items": found, "metadata": {}}
         if path in {f"/apis/{group}/{each}" for group in PLAIN_KINDS for each in ("v1",)} | {"/api/v1"}:
             return _plain_resources(path)
         return self._metrics(path)
@@ -412,6 +414,10 @@ class FakeCluster:
             for name, versions in wanted.items()
         ]
         return {"kind": "APIGroupDiscoveryList", "items": items}
+
+
+def _kind_of(event: Plain) -> str:
+    return "Deployment" if event["reason"] == "ScalingReplicaSet" else "HorizontalPodAutoscaler"
 
 
 CORE_KINDS = {"Service": "services", "Pod": "pods", "Namespace": "namespaces"}

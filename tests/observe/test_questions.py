@@ -115,8 +115,33 @@ def test_flapping_is_told_by_the_events_with_the_window_that_bridges_it(cluster:
     cluster.current_metrics = [average("30")]
     cluster.put_status(desired=5, last_scale=format_time(ago(100)))
     note = notes(answer_of(cluster))["Flapping"]
-    assert "6 rescales in 10 min turned round 5 times (8 -> 4 -> 8 -> 4 -> 8 -> 5)" in note
+    assert "6 rescales within 8 min turned round 5 times (told by events: 8 -> 4 -> 8 -> 4 -> 8 -> 5)" in note
     assert "one of 150 s would have held the count through it" in note
+
+
+def test_flapping_between_two_counts_is_seen_though_events_repeat_themselves(cluster: FakeCluster) -> None:
+    """The API server keeps one event for each count, with how often and when first and last."""
+    first = format_time(ago(300))
+    cluster.put_rescale(ago(60), 8, ABOVE, count=4, firstTimestamp=first)
+    cluster.put_rescale(ago(100), 4, BELOW, count=3, firstTimestamp=format_time(ago(260)))
+    cluster.put_status(desired=5, last_scale=format_time(ago(60)))
+    note = notes(answer_of(cluster))["Flapping"]
+    assert "7 rescales within 4 min turned round at least 6 times" in note
+    assert "would have held the count through it" in note
+
+
+def test_the_first_rise_of_an_hour_is_sized_by_the_deployments_event(cluster: FakeCluster) -> None:
+    cluster.put_hpa(behavior={"scaleUp": {"policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}]}})
+    cluster.put_external("300")
+    cluster.put_rescale(ago(20), 5, ABOVE)
+    cluster.put_status(desired=5, last_scale=format_time(ago(20)), limited="ScaleUpLimit")
+    assert answer_of(cluster)["explanation"]["memory"]["highest"] > 5, "of how many it was raised is not told"
+    scaled = "Scaled up replica set llm-6d5 from 3 to 5"
+    cluster.put_rescale(ago(19), 5, reason="", message=scaled)
+    cluster.events[-1]["reason"] = "ScalingReplicaSet"
+    answer = answer_of(cluster)
+    assert answer["explanation"]["memory"]["highest"] == 5
+    assert notes(answer)["Rescales"].startswith("Rescales told by its events: 3 -> 5, last at")
 
 
 def test_a_metric_is_missing_because_nothing_serves_its_api(cluster: FakeCluster) -> None:

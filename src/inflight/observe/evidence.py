@@ -265,9 +265,10 @@ def _wants_more(record: Record) -> bool:
 
 def _may_be_limited(rescales: tuple[Rescale, ...], index: int) -> bool:
     """Whether a rise without behavior may have stopped at double (or 4), with more wanted."""
-    if index == 0:
-        return True
-    return rescales[index].replicas >= max(2 * rescales[index - 1].replicas, 4)
+    before = rescales[index].before
+    if before is None and index:
+        before = rescales[index - 1].replicas
+    return before is None or rescales[index].replicas >= max(2 * before, 4)
 
 
 def _count_at(at_ns: int, rescales: tuple[Rescale, ...], replicas: int) -> int | None:
@@ -301,7 +302,9 @@ class _Changes:
         for index, each in enumerate(rescales):
             if each.at_ns + NANOSECONDS <= starts_ns:
                 continue
-            before = rescales[index - 1].replicas if index else None
+            before = each.before
+            if before is None and index:
+                before = rescales[index - 1].replicas
             is_last = index == len(rescales) - 1
             if is_last and _is_fresh_rescale(status) and status.desired_replicas == each.replicas:
                 before = status.current_replicas

@@ -138,29 +138,43 @@ def _past(record: Record, history: History) -> Note | None:
         return None
     runs = _runs(rescales)
     turns = [(before, after) for before, after in itertools.pairwise(runs) if None not in {_up(before), _up(after)}]
+    # Between two times at the same count there was another one, also where events do not tell it.
+    turned = max(len(turns), 2 * (history.most_often - 1))
     path = " -> ".join(str(each.replicas) for each in rescales[-_SHOWN:])
     now_ns = record.now_ns
-    if len(turns) < FLAPPING_TURNS:
+    if turned < FLAPPING_TURNS:
         last = rescales[-1]
-        first_at, at = clock(rescales[-_SHOWN:][0].at_ns, now_ns), clock(last.at_ns, now_ns)
-        since = f" since {first_at}" if len(rescales) > 1 else ""
-        text = f"Rescales told by its events{since}: {path}, last at {at} ({last.reason})."
+        since = f" since {clock(rescales[-_SHOWN:][0].at_ns, now_ns)}" if len(rescales) > 1 else ""
+        start = f"{rescales[0].before} -> " if rescales[0].before is not None and len(rescales) <= _SHOWN else ""
+        at = clock(last.at_ns, now_ns)
+        text = f"Rescales told by its events{since}: {start}{path}, last at {at} ({last.reason})."
         return Note(NoteCode.RESCALES, text)
-    minutes = max((now_ns - rescales[0].at_ns) / NANOSECONDS / 60, 1)
+    span = (rescales[-1].at_ns - rescales[0].at_ns) / NANOSECONDS
+    count = max(history.count, len(rescales))
+    least = "at least " if turned > len(turns) else ""
     text = (
-        f"The count goes up and down: {len(rescales)} rescales in {minutes:.0f} min turned round {len(turns)} times"
-        f" ({path})."
+        f"The count goes up and down: {count} rescales within {_span(span)} turned round {least}{turned} times"
+        f" (told by events: {path})."
     )
-    lows = [after[0].at_ns - before[-1].at_ns for before, after in turns if _up(after)]
-    if lows:
-        window = window_seconds(record, upwards=False)
-        longest = max(lows) / NANOSECONDS
+    window, longest = window_seconds(record, upwards=False), _longest_low(turns, span, turned)
+    if longest:
         bridge = (int(window + longest) // 30 + 1) * 30
         text += (
-            f" The longest low lasted {longest:.0f} s after its scale-down; the scale-down window is {window} s, and"
-            f" one of {min(bridge, 3600)} s would have held the count through it."
+            f" A low lasted up to {longest:.0f} s after its scale-down; the scale-down window is {window} s, and one of"
+            f" {min(bridge, 3600)} s would have held the count through it."
         )
     return Note(NoteCode.FLAPPING, text)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+def _longest_low(turns: list[tuple[list[Rescale], list[Rescale]]], span: float, turned: int) -> float:
+    """Seconds between a scale-down and the rise after it, as far as events tell; else the mean way there and back."""
+    if turned > len(turns):
+        return 2 * span / turned
+    return max((after[0].at_ns - before[-1].at_ns for before, after in turns if _up(after)), default=0) / NANOSECONDS
 
 
 def _runs(rescales: tuple[Rescale, ...]) -> list[list[Rescale]]:

@@ -104,11 +104,18 @@ class Watch:
         self._due_ns = self._next_due(look)
         is_close = self._due_ns - look.now_ns <= 2 * self._lead_seconds * NANOSECONDS
         seen = await self._parts.see(look, self._due_ns if is_close else None)
-        answer = await self._parts.answer(seen)
+        answer = self._with_problem(await self._parts.answer(seen))
         self._pending = _Pending(seen, self._due_ns)
         key = _key(answer)
         is_news, self._key = key != self._key, key
         return Block(answer, is_news, followed)
+
+    def _with_problem(self, answer: LiveAnswer) -> LiveAnswer:
+        problem = self._parts.status.problem
+        if not problem:
+            return answer
+        live = msgspec.structs.replace(answer.live, unseen=(*answer.live.unseen, problem))
+        return msgspec.structs.replace(answer, live=live)
 
     def _settle(self, look: Look) -> str:
         """What became of the look before: into the memory and the record, if it is known."""
@@ -208,4 +215,6 @@ def _followed(record: Record, synced: Record, computed: int) -> str:
     did = f"{before} -> {after}" if outcome.rescaled else f"left it at {after}"
     if after == computed:
         return f"the controller {did}, as computed"
+    if synced.observation.answers != record.observation.answers:
+        return f"the controller {did}; the load had moved since the look, from which {computed} was computed"
     return f"the controller {did}, where {computed} was computed with what is known of its memory"

@@ -14,11 +14,15 @@ from inflight.objects import HorizontalPodAutoscaler, ObjectError, Time
 from inflight.objects.wire import decode
 from inflight.observe.looking.lists import read_list
 
+RESCALE = "SuccessfulRescale"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager"
 MOST_FOR_COMPLETE = 11
 """Fewer than the events of an hour that a sender who has used up its burst still gets through."""
 _SECOND = 1_000_000_000
 _SIZE = re.compile(r"New size: (\d{1,10}); reason: (.*)", re.DOTALL)
+_FROM_TO = re.compile(r"Scaled (?:up|down) replica set \S+ from (\d{1,10}) to (\d{1,10})")
+_FOLLOWS_NS = (-2 * _SECOND, 10 * _SECOND)
+"""When the Deployment's event comes after the HPA's: times are cut to seconds, and the controllers take some."""
 
 
 class Rescale(msgspec.Struct, frozen=True):
@@ -27,6 +31,8 @@ class Rescale(msgspec.Struct, frozen=True):
     at_ns: int
     replicas: int
     reason: str
+    before: int | None = None
+    """The count before, where the Deployment's own events tell it."""
 
     @property
     def is_upwards(self) -> bool | None:
@@ -49,6 +55,10 @@ class History(msgspec.Struct, frozen=True):
     rescales: tuple[Rescale, ...] = ()
     is_complete: bool = False
     """Whether no rescale of the last hour can be missing among them."""
+    count: int = 0
+    """How many there were, with those of which an event tells the number alone."""
+    most_often: int = 0
+    """How often it was set to the same count for the same reason."""
     leads_since_ns: int | None = None
     """When the present controller manager took over: its memory is not older."""
     unseen: tuple[str, ...] = ()
@@ -83,7 +93,7 @@ async def read_history(client: Client, hpa: HorizontalPodAutoscaler) -> History:
     events: list[Event] = []
     told = True
     try:
-        events = await _events(client, hpa)
+        events = await _events(client, hpa, "HorizontalPodAutoscaler", hpa.metadata.name, hpa.metadata.uid)
     except ClusterError as error:
         told = False
         unseen.append(f"the HPA's events could not be read, so earlier rescales are not known: {error}")
@@ -97,16 +107,52 @@ async def read_history(client: Client, hpa: HorizontalPodAutoscaler) -> History:
             unseen.append(f"since when the controller manager runs is not known: {error}")
     rescales, is_whole = rescales_of(events)
     spoken = sum(max(event.count, 1) for event in events)
-    return History(rescales, told and is_whole and spoken <= MOST_FOR_COMPLETE, leads_since_ns, tuple(unseen))
+    counts = [max(event.count, 1) for event in events if event.reason == RESCALE]
+    return History(
+        rescales=await _with_counts_before(client, hpa, rescales),
+        is_complete=told and is_whole and spoken <= MOST_FOR_COMPLETE,
+        count=sum(counts),
+        most_often=max(counts, default=0),
+        leads_since_ns=leads_since_ns,
+        unseen=tuple(unseen),
+    )
 
 
-async def _events(client: Client, hpa: HorizontalPodAutoscaler) -> list[Event]:
+async def _with_counts_before(
+    client: Client, hpa: HorizontalPodAutoscaler, rescales: tuple[Rescale, ...]
+) -> tuple[Rescale, ...]:
+    """The events of a Deployment say from which count it was scaled; in a rollout they are about parts of it."""
+    target = hpa.spec.scale_target_ref
+    if not rescales or target.kind != "Deployment":
+        return rescales
+    try:
+        return counts_before(rescales, await _events(client, hpa, target.kind, target.name))
+    except ClusterError:
+        return rescales
+
+
+def counts_before(rescales: tuple[Rescale, ...], events: list[Event]) -> tuple[Rescale, ...]:
+    """Each rescale with the count before it, where exactly one fits."""
+    steps = []
+    for event in events:
+        match = _FROM_TO.fullmatch(event.message)
+        if event.reason == "ScalingReplicaSet" and match is not None:
+            times = {time for time in (event.first_timestamp, event.last_timestamp) if time is not None}
+            steps += [(int(time), int(match[1]), int(match[2])) for time in times]
+    found = []
+    for each in rescales:
+        before = {
+            old
+            for at_ns, old, new in steps
+            if new == each.replicas and _FOLLOWS_NS[0] <= at_ns - each.at_ns <= _FOLLOWS_NS[1]
+        }
+        found.append(msgspec.structs.replace(each, before=before.pop()) if len(before) == 1 else each)
+    return tuple(found)
+
+
+async def _events(client: Client, hpa: HorizontalPodAutoscaler, kind: str, name: str, uid: str = "") -> list[Event]:
     path = f"/api/v1/namespaces/{quote(hpa.metadata.namespace or 'default', safe='')}/events"
-    fields = {
-        "involvedObject.kind": "HorizontalPodAutoscaler",
-        "involvedObject.name": hpa.metadata.name,
-        "involvedObject.uid": hpa.metadata.uid,
-    }
+    fields = {"involvedObject.kind": kind, "involvedObject.name": name, "involvedObject.uid": uid}
     selector = ",".join(f"{field}={value}" for field, value in fields.items() if value)
     return await read_list(client, path, Event, {"fieldSelector": selector})
 
@@ -121,7 +167,7 @@ def rescales_of(events: list[Event]) -> tuple[tuple[Rescale, ...], bool]:
     is_whole = True
     for event in events:
         match = _SIZE.fullmatch(event.message)
-        if event.reason != "SuccessfulRescale" or event.last_ns is None:
+        if event.reason != RESCALE or event.last_ns is None:
             continue
         if match is None:
             is_whole = False

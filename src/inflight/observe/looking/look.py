@@ -59,6 +59,7 @@ class Looker:
         self.namespace = namespace
         self.name = name
         self.kinds = Kinds(client, now)
+        self._neighbours = Neighbours(client, self.kinds, namespace, now)
         self._clock = time_ns
 
     @property
@@ -90,8 +91,7 @@ class Looker:
         requests = MetricRequests(self.client, self.kinds, self.namespace, str(selector))
         answers = tuple([await requests.answer(metric) for metric in hpa.spec.metrics])
         now_ns = self._now_ns()
-        neighbours = Neighbours(self.client, self.kinds, self.namespace)
-        others = await neighbours.selecting(hpa, pods) if pods else ()
+        others = await self._neighbours.selecting(hpa, pods) if pods else ()
         seen = Observation(
             replicas=found.spec.replicas,
             status_replicas=found.status.replicas,
@@ -100,7 +100,7 @@ class Looker:
             answers=answers,
             selecting_hpas=others,
         )
-        return Look(hpa, seen, now_ns, kind, neighbours.unseen)
+        return Look(hpa, seen, now_ns, kind, self._neighbours.unseen if pods else ())
 
     def _now_ns(self) -> int:
         """To the millisecond: no clock of a cluster is better, and people have to read it."""

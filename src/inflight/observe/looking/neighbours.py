@@ -4,6 +4,7 @@ Source: k8s.io/kubernetes pkg/controller/podautoscaler/hpa_selector_store.go, 0.
 """
 
 import asyncio
+from collections.abc import Callable
 from urllib.parse import quote
 
 from inflight.cluster import ApiError, Client, ClusterError
@@ -23,20 +24,25 @@ from inflight.observe.looking.lists import read_list
 MAX_SCALES = 300
 """Scales that are read for this; a namespace with more HPAs is not looked through to the end."""
 AT_ONCE = 8
+KEPT_SECONDS = 300.0
+"""Selectors of workloads do not change; who watches need not ask a hundred of them every few seconds."""
 
 
 class Neighbours:
-    """`unseen` says afterwards what could not be looked at."""
+    """Remembers the selectors of others for some minutes. `unseen` says afterwards what could not be looked at."""
 
-    def __init__(self, client: Client, kinds: Kinds, namespace: str) -> None:
+    def __init__(self, client: Client, kinds: Kinds, namespace: str, now: Callable[[], float]) -> None:
         self._client = client
         self._kinds = kinds
         self._namespace = namespace
+        self._now = now
         self._limit = asyncio.Semaphore(AT_ONCE)
+        self._kept: dict[CrossVersionObjectReference, tuple[float, Selector | None]] = {}
         self.unseen: tuple[str, ...] = ()
 
     async def selecting(self, hpa: HorizontalPodAutoscaler, pods: tuple[Pod, ...]) -> tuple[str, ...]:
         """`namespace/name` of all HPAs that select one of the pods, `hpa` included; nothing where it is alone."""
+        self.unseen = ()
         try:
             path = f"/apis/autoscaling/v2/namespaces/{quote(self._namespace, safe='')}/horizontalpodautoscalers"
             hpas = await read_list(self._client, path, HorizontalPodAutoscaler)
@@ -58,6 +64,12 @@ class Neighbours:
         return tuple(f"{self._namespace}/{each.metadata.name}" for each in (hpa, *found)) if found else ()
 
     async def _selector(self, target: CrossVersionObjectReference) -> Selector | None:
+        kept = self._kept.get(target)
+        if kept is None or self._now() - kept[0] > KEPT_SECONDS:
+            kept = self._kept[target] = (self._now(), await self._read(target))
+        return kept[1]
+
+    async def _read(self, target: CrossVersionObjectReference) -> Selector | None:
         """None where the controller could not read one either, or we may not."""
         async with self._limit:
             try:
