@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
@@ -33,9 +35,6 @@ func admit(raw []byte) (*autoscalingv2.HorizontalPodAutoscaler, error) {
 	if err := readStrictly(complete, &asWritten); err != nil {
 		return nil, problem("hpa: %v", err)
 	}
-	if asWritten.Name == "" {
-		return nil, problem("hpa: it has no name")
-	}
 	if asWritten.APIVersion != "autoscaling/v2" {
 		return nil, problem("hpa: %s is not autoscaling/v2", asWritten.APIVersion)
 	}
@@ -48,6 +47,9 @@ func admit(raw []byte) (*autoscalingv2.HorizontalPodAutoscaler, error) {
 	}
 	ctx := requestContext(internal.Namespace, "create")
 	rest.FillObjectMetaSystemFields(internal)
+	if internal.GenerateName != "" && internal.Name == "" {
+		internal.Name = strategy.Strategy.GenerateName(internal.GenerateName)
+	}
 	if err := rest.BeforeCreate(strategy.Strategy, ctx, internal); err != nil {
 		return nil, err
 	}
@@ -137,6 +139,36 @@ func requestContext(namespace, verb string) context.Context {
 		IsResourceRequest: true, Verb: verb, APIGroup: "autoscaling", APIVersion: "v2",
 		Resource: "horizontalpodautoscalers", Namespace: namespace,
 	})
+}
+
+// admitted is what becomes of an HPA at the API server: what it stores, or every cause for which it refuses it.
+type admitted struct {
+	Stored *autoscalingv2.HorizontalPodAutoscaler `json:"stored,omitempty"`
+	Causes []metav1.StatusCause                   `json:"causes,omitempty"`
+}
+
+// admitCase answers a line with `admit`, an HPA, and perhaps `over`, the one that it replaces. An error that has no
+// causes (what cannot be read at all) is an error.
+func admitCase(c *caseLine) (*admitted, error) {
+	var hpa *autoscalingv2.HorizontalPodAutoscaler
+	var err error
+	if len(c.Over) == 0 {
+		hpa, err = admit(c.Admit)
+	} else {
+		var old *autoscalingv2.HorizontalPodAutoscaler
+		if old, err = admit(c.Over); err != nil {
+			return nil, problem("over: %v", err)
+		}
+		hpa, err = edit(old, c.Admit)
+	}
+	if err == nil {
+		return &admitted{Stored: hpa}, nil
+	}
+	var status *apierrors.StatusError
+	if errors.As(err, &status) && status.ErrStatus.Details != nil && len(status.ErrStatus.Details.Causes) > 0 {
+		return &admitted{Causes: status.ErrStatus.Details.Causes}, nil
+	}
+	return nil, err
 }
 
 func setIfAbsent(fields map[string]json.RawMessage, name, value string) {

@@ -28,6 +28,9 @@ type caseLine struct {
 	Start string `json:"start"`
 	Steps []step `json:"steps"`
 
+	Admit json.RawMessage `json:"admit"`
+	Over  json.RawMessage `json:"over"`
+
 	Method       string          `json:"method"`
 	Current      int32           `json:"current"`
 	Target       int64           `json:"target"`
@@ -118,7 +121,7 @@ func (c *caseLine) check() error {
 			return problem("controller: %v seconds are more than a duration holds", *flag)
 		}
 	}
-	if c.Method != "" {
+	if c.Method != "" || len(c.Admit) > 0 {
 		return nil
 	}
 	if len(c.HPA) == 0 || string(c.HPA) == "null" {

@@ -81,6 +81,7 @@ type answer struct {
 	Error      *string     `json:"error,omitempty"`
 	Syncs      []syncEntry `json:"syncs,omitempty"`
 	*calculated
+	*admitted
 }
 
 type calculated struct {
@@ -95,7 +96,7 @@ func judge(t *testing.T, line []byte) (result answer) {
 		if thrown := recover(); thrown != nil {
 			text := fmt.Sprintf("panic: %v", thrown)
 			result.Error = &text
-			result.Syncs, result.calculated = nil, nil
+			result.Syncs, result.calculated, result.admitted = nil, nil, nil
 		}
 	}()
 	var c caseLine
@@ -108,7 +109,9 @@ func judge(t *testing.T, line []byte) (result answer) {
 		var restore func()
 		if restore, err = setGates(c.FeatureGates); err == nil {
 			defer restore()
-			if c.Method != "" {
+			if len(c.Admit) > 0 {
+				result.admitted, err = admitCase(&c)
+			} else if c.Method != "" {
 				result.calculated, err = calculate(t, &c)
 			} else {
 				result.Syncs, err = playStory(t, &c)
@@ -118,7 +121,7 @@ func judge(t *testing.T, line []byte) (result answer) {
 	if err != nil {
 		text := err.Error()
 		result.Error = &text
-		result.Syncs, result.calculated = nil, nil
+		result.Syncs, result.calculated, result.admitted = nil, nil, nil
 	}
 	return result
 }

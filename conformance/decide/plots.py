@@ -110,7 +110,7 @@ class Plot:
                 if draw.chance(0.75):
                     spec["behavior"] = {way: rules(draw, way) for way in ("scaleUp", "scaleDown") if draw.chance(0.8)}
             case "target" if spec.get("metrics"):
-                index = draw.randrange(len(plans))
+                index = draw.randrange(min(len(spec["metrics"]), len(plans)))
                 plans[index] = self.retarget(spec["metrics"][index], plans[index])
             case "metrics" if not self.keeps_metrics:
                 drawn = [metric(draw, index) for index in range(draw.weighted((5, 1), (3, 2), (1, 3)))]

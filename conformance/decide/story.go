@@ -32,6 +32,14 @@ const margin = 10 * time.Millisecond
 
 // playStory runs the controller over the steps in virtual time. All input is read before the bubble begins.
 func playStory(t *testing.T, c *caseLine) (entries []syncEntry, err error) {
+	var named struct {
+		Metadata struct {
+			Name string `json:"name"`
+		} `json:"metadata"`
+	}
+	if err := readStrictly(c.HPA, &named); err != nil || named.Metadata.Name == "" {
+		return nil, problem("hpa: it has no name, or cannot be read: %v", err)
+	}
 	hpa, err := admit(c.HPA)
 	if err != nil {
 		return nil, err

@@ -2,9 +2,18 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from inflight.objects import HorizontalPodAutoscaler, decode_hpa, format_path, known_releases, set_defaults, validate
+from inflight.objects import (
+    Cause,
+    HorizontalPodAutoscaler,
+    decode_hpa,
+    format_path,
+    known_releases,
+    set_defaults,
+    validate,
+)
 
 EXTERNAL = {"metric": {"name": "load"}, "target": {"type": "AverageValue", "averageValue": "5"}}
 PODS = {"metric": {"name": "q"}, "target": {"type": "AverageValue", "averageValue": "5"}}
@@ -69,7 +78,7 @@ def test_a_good_object_is_accepted(kubernetes: str) -> None:
 BROKEN: list[tuple[str, Any, str]] = [
     ("metadata.name", None, "name or generateName is required"),
     ("metadata.name", "Vllm_1", "lowercase RFC 1123 subdomain"),
-    ("metadata.name", "a" * 254, "no more than 253 bytes"),
+    ("metadata.name", "a" * 254, "no more than 253 characters"),
     ("metadata.namespace", "a.b", "must not contain dots"),
     ("metadata.annotations", {"a": "x" * (256 << 10)}, "not be more than 262144 bytes"),
     ("metadata.generation", -1, "greater than or equal to 0"),
@@ -84,12 +93,10 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("spec.scaleTargetRef.apiVersion", "a/b/c", "unexpected GroupVersion string"),
     ("spec.scaleTargetRef.apiVersion", "v1", "must specify API group"),
     ("spec.scaleTargetRef.apiVersion", None, "must specify API group"),
-    ("spec.metrics.0.type", None, "must specify a metric source type"),
     ("spec.metrics.0.type", "Externals", "'Externals' is not supported"),
     ("spec.metrics.0.pods", PODS, "must populate the given metric source only"),
     ("spec.metrics.0.external.metric.name", None, "must specify a metric name"),
     ("spec.metrics.0.external.metric.name", "a/b", "may not contain '/'"),
-    ("spec.metrics.0.external.target.type", None, "must specify a metric target"),
     ("spec.metrics.0.external.target.type", "Average", "must be either"),
     ("spec.metrics.0.external.target.value", "1", "may not set both"),
     ("spec.metrics.0.external.target.averageValue", "0", "must be positive"),
@@ -152,6 +159,58 @@ def test_one_broken_rule_is_one_finding(path: str, value: Any, where: str, says:
     found = findings(hpa(path, value))
     assert list(found) == [where]
     assert says in found[where]
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("spec.metrics.0.type", [Cause.REQUIRED, Cause.NOT_SUPPORTED]),
+        ("spec.metrics.0.external.target.type", [Cause.REQUIRED, Cause.INVALID]),
+    ],
+)
+def test_an_empty_type_is_missing_and_wrong_as_upstream_says_it(path: str, says: list[Cause]) -> None:
+    found = validate(hpa(path, None))
+    assert [(error.field, error.reason) for error in found] == [(as_path(path), reason) for reason in says]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("spec.minReplicas", -1, Cause.INVALID),
+        ("spec.scaleTargetRef.kind", None, Cause.REQUIRED),
+        ("spec.metrics.0.pods", PODS, Cause.FORBIDDEN),
+        ("spec.behavior.scaleUp.selectPolicy", "max", Cause.NOT_SUPPORTED),
+        ("spec.behavior.scaleUp.policies", [], Cause.REQUIRED),
+        ("metadata.annotations", {"a": "x" * (256 << 10)}, Cause.TOO_LONG),
+    ],
+)
+def test_a_finding_has_the_reason_of_the_api_servers_cause(path: str, value: Any, reason: Cause) -> None:
+    assert [error.reason for error in validate(hpa(path, value))] == [reason]
+
+
+def test_a_label_is_named_to_people_and_its_map_to_programs_as_upstream_does() -> None:
+    [found] = validate(hpa("metadata.labels", {"a b": "c"}))
+    assert (found.field, str(found).split(":")[0]) == ("metadata.labels", "metadata.labels.a b")
+
+
+@pytest.mark.parametrize(
+    ("kubernetes", "where", "reason"),
+    [
+        ("1.36", "metadata.ownerReferences.uid", Cause.INVALID),
+        ("1.37", "metadata.ownerReferences[0].uid", Cause.REQUIRED),
+    ],
+)
+def test_owners_have_positions_from_1_37_on(kubernetes: str, where: str, reason: Cause) -> None:
+    [found] = validate(hpa("metadata.ownerReferences", [OWNER | {"uid": ""}]), kubernetes)
+    assert (found.field, found.reason) == (where, reason)
+
+
+def test_a_generated_name_is_a_name() -> None:
+    generated = hpa("metadata.name", None)
+    named = msgspec.structs.replace(generated, metadata=msgspec.structs.replace(generated.metadata, generate_name="w-"))
+    assert validate(named) == []
+    wrong = msgspec.structs.replace(named, metadata=msgspec.structs.replace(named.metadata, generate_name="W-"))
+    assert [error.field for error in validate(wrong)] == ["metadata.generateName", "metadata.name"]
 
 
 def test_a_negative_maximum_is_also_below_the_minimum() -> None:

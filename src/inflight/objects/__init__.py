@@ -66,7 +66,16 @@ from inflight.objects.selectors import (
 from inflight.objects.status import Status, StatusCause, StatusDetails, decode_status
 from inflight.objects.times import NANOSECONDS_PER_SECOND, ZERO_TIME_NS, Time, TimeError, format_time, parse_time
 from inflight.objects.validation import validate
-from inflight.objects.wire import FieldError, ObjectError, decode_hook, encode_hook, format_path, to_json, to_plain
+from inflight.objects.wire import (
+    Cause,
+    FieldError,
+    ObjectError,
+    decode_hook,
+    encode_hook,
+    format_path,
+    to_json,
+    to_plain,
+)
 
 __all__ = [
     "EVERYTHING",
@@ -75,6 +84,7 @@ __all__ = [
     "NANOSECONDS_PER_SECOND",
     "NOTHING",
     "ZERO_TIME_NS",
+    "Cause",
     "Container",
     "ContainerResourceMetricSource",
     "ContainerResourceMetricStatus",

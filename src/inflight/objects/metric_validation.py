@@ -19,7 +19,7 @@ from inflight.objects.autoscaling import (
     ResourceMetricSource,
 )
 from inflight.objects.names import container_resource_problems, dns_label_problems, path_segment_problems
-from inflight.objects.wire import FieldError, Path
+from inflight.objects.wire import Cause, FieldError, Path
 
 Errors = Iterator[FieldError]
 Source = (
@@ -40,28 +40,31 @@ _SUPPORTED_TYPES: Final = ", ".join(sorted(_TYPE_OF_SOURCE.values()))
 def validate_metric(metric: MetricSpec, path: Path, check_described: bool) -> Errors:
     """One entry of `spec.metrics`; `check_described` asks for a well-formed API version of the described object."""
     if not metric.type:
-        yield FieldError((*path, "type"), f"must specify a metric source type: one of {_SUPPORTED_TYPES}")
-    elif metric.type not in _TYPE_OF_SOURCE.values():
+        # Upstream says of it that it is not supported, too.
+        problem = f"must specify a metric source type: one of {_SUPPORTED_TYPES}"
+        yield FieldError((*path, "type"), problem, Cause.REQUIRED)
+    if metric.type not in _TYPE_OF_SOURCE.values():
         problem = f"{metric.type[:80]!r} is not supported: one of {_SUPPORTED_TYPES} is"
-        yield FieldError((*path, "type"), problem)
+        yield FieldError((*path, "type"), problem, Cause.NOT_SUPPORTED)
     present = _present_sources(metric)
     for name, source in list(present.items())[:1]:
         yield from _source(source, (*path, name), check_described)
     wanted = next((name for name, kind in _TYPE_OF_SOURCE.items() if kind == metric.type), None)
     if wanted and wanted not in present:
-        yield FieldError((*path, wanted), "must populate information for the given metric source")
+        problem = "must populate information for the given metric source"
+        yield FieldError((*path, wanted), problem, Cause.REQUIRED)
     # Upstream's condition, which lets a single source of another type pass here: the missing one is refused above.
     if len(present) > 1:
         for name in present:
             if name != wanted:
-                yield FieldError((*path, name), "must populate the given metric source only")
+                yield FieldError((*path, name), "must populate the given metric source only", Cause.FORBIDDEN)
 
 
 def validate_reference(reference: CrossVersionObjectReference, path: Path, check_api_version: bool) -> Errors:
     """Kind and name must be there and fit into a URL."""
     for name, text in (("kind", reference.kind), ("name", reference.name)):
         if not text:
-            yield FieldError((*path, name), f"must be set: the {name} of the object")
+            yield FieldError((*path, name), f"must be set: the {name} of the object", Cause.REQUIRED)
         for problem in path_segment_problems(text):
             yield FieldError((*path, name), f"{problem}: {text[:80]!r}")
     if check_api_version and not is_group_version(reference):
@@ -106,32 +109,34 @@ def _needed_target(
     match source:
         case PodsMetricSource():
             if not has_average:
-                yield FieldError((*path, "averageValue"), "must specify a positive target averageValue")
+                problem = "must specify a positive target averageValue"
+                yield FieldError((*path, "averageValue"), problem, Cause.REQUIRED)
         case ObjectMetricSource():
             if not has_value and not has_average:
-                yield FieldError((*path, "averageValue"), "must set either a target value or averageValue")
+                problem = "must set either a target value or averageValue"
+                yield FieldError((*path, "averageValue"), problem, Cause.REQUIRED)
         case ExternalMetricSource():
             if not has_value and not has_average:
                 problem = "must set either a target value for metric or a per-pod target"
-                yield FieldError((*path, "averageValue"), problem)
+                yield FieldError((*path, "averageValue"), problem, Cause.REQUIRED)
             if has_value and has_average:
                 problem = "may not set both a target value for metric and a per-pod target"
-                yield FieldError((*path, "value"), problem)
+                yield FieldError((*path, "value"), problem, Cause.FORBIDDEN)
 
 
 def _resource(source: ResourceMetricSource | ContainerResourceMetricSource, path: Path) -> Errors:
     if not source.name:
-        yield FieldError((*path, "name"), "must specify a resource name")
+        yield FieldError((*path, "name"), "must specify a resource name", Cause.REQUIRED)
     if isinstance(source, ContainerResourceMetricSource):
         yield from _container(source, path)
     target = source.target
     yield from _target(target, (*path, "target"))
     if target.average_utilization is None and target.average_value is None:
         problem = "must set either a target raw value or a target utilization"
-        yield FieldError((*path, "target", "averageUtilization"), problem)
+        yield FieldError((*path, "target", "averageUtilization"), problem, Cause.REQUIRED)
     if target.average_utilization is not None and target.average_value is not None:
         problem = "may not set both a target raw value and a target utilization"
-        yield FieldError((*path, "target", "averageValue"), problem)
+        yield FieldError((*path, "target", "averageValue"), problem, Cause.FORBIDDEN)
 
 
 def _container(source: ContainerResourceMetricSource, path: Path) -> Errors:
@@ -139,7 +144,7 @@ def _container(source: ContainerResourceMetricSource, path: Path) -> Errors:
         for problem in container_resource_problems(source.name):
             yield FieldError((*path, "name"), f"{problem}: {source.name[:80]!r}")
     if not source.container:
-        yield FieldError((*path, "container"), "must specify a container")
+        yield FieldError((*path, "container"), "must specify a container", Cause.REQUIRED)
         return
     for problem in dns_label_problems(source.container):
         yield FieldError((*path, "container"), f"{problem}: {source.container[:80]!r}")
@@ -147,7 +152,7 @@ def _container(source: ContainerResourceMetricSource, path: Path) -> Errors:
 
 def _identifier(metric: MetricIdentifier, path: Path) -> Errors:
     if not metric.name:
-        yield FieldError((*path, "name"), "must specify a metric name")
+        yield FieldError((*path, "name"), "must specify a metric name", Cause.REQUIRED)
     for problem in path_segment_problems(metric.name):
         yield FieldError((*path, "name"), f"{problem}: {metric.name[:80]!r}")
 
@@ -155,8 +160,9 @@ def _identifier(metric: MetricIdentifier, path: Path) -> Errors:
 def _target(target: MetricTarget, path: Path) -> Errors:
     kinds = "must be either Utilization, Value, or AverageValue"
     if not target.type:
-        yield FieldError((*path, "type"), f"must specify a metric target type: {kinds}")
-    elif target.type not in {"Utilization", "Value", "AverageValue"}:
+        # Upstream says of it that it must be one of them, too.
+        yield FieldError((*path, "type"), "must specify a metric target type", Cause.REQUIRED)
+    if target.type not in {"Utilization", "Value", "AverageValue"}:
         yield FieldError((*path, "type"), f"{kinds}, not {target.type[:80]!r}")
     for name, quantity in (("value", target.value), ("averageValue", target.average_value)):
         if quantity is not None and quantity.sign <= 0:

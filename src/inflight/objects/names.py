@@ -32,19 +32,26 @@ _SUBDOMAIN_PROBLEM = (
     f" end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN}')"
 )
 _EMPTY = "must be non-empty"
+_STANDARD_RESOURCES = frozenset({
+    "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage",
+    "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods", "resourcequotas", "services",
+    "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims", "storage", "requests.storage",
+    "services.nodeports", "services.loadbalancers",
+})  # fmt: skip
+"""Resources that quotas know, which is more than containers can request."""
 
 
 def dns_label_problems(text: str) -> list[str]:
     """A namespace, a container."""
-    problems = _too_long(text, 63)
+    problems = _too_long(text, 63, "characters")
     if not _LABEL_RE.fullmatch(text):
         problems.append("must not contain dots" if _SUBDOMAIN_RE.fullmatch(text) else _LABEL_PROBLEM)
     return problems
 
 
-def dns_subdomain_problems(text: str) -> list[str]:
-    """The name of most objects."""
-    problems = _too_long(text, 253)
+def dns_subdomain_problems(text: str, unit: str = "characters") -> list[str]:
+    """The name of most objects. Upstream counts bytes, and calls them so where it is the prefix of a key."""
+    problems = _too_long(text, 253, unit)
     if not _SUBDOMAIN_RE.fullmatch(text):
         problems.append(_SUBDOMAIN_PROBLEM)
     return problems
@@ -58,7 +65,7 @@ def label_key_problems(text: str) -> tuple[str, ...]:
         return (f"a valid label key {_NAME_PROBLEM} {example}",)
     problems: list[str] = []
     for prefix in prefixes:
-        of_prefix = dns_subdomain_problems(prefix) if prefix else [_EMPTY]
+        of_prefix = dns_subdomain_problems(prefix, "bytes") if prefix else [_EMPTY]
         problems += [f"prefix part {problem}" for problem in of_prefix]
     of_name = _too_long(name, 63) if name else [_EMPTY]
     if not _QUALIFIED_RE.fullmatch(name):
@@ -84,14 +91,16 @@ def container_resource_problems(text: str) -> list[str]:
     """What a container can request: cpu, memory, ephemeral-storage, hugepages-*, or with a domain (nvidia.com/gpu)."""
     problems = list(label_key_problems(text))
     if "/" not in text:
-        standard = text in {"cpu", "memory", "ephemeral-storage"} or text.startswith("hugepages-")
-        if not standard:
+        is_quota = text in _STANDARD_RESOURCES or text.startswith(("hugepages-", "requests.hugepages-"))
+        if not problems and not is_quota:
+            problems.append("must be a standard resource type or fully qualified")
+        if text not in {"cpu", "memory", "ephemeral-storage"} and not text.startswith("hugepages-"):
             problems.append("must be a standard resource for containers")
     elif "kubernetes.io/" not in text and (text.startswith("requests.") or label_key_problems(f"requests.{text}")):
         problems.append("doesn't follow extended resource name standard")
     return problems
 
 
-def _too_long(text: str, at_most: int) -> list[str]:
-    # Upstream counts bytes.
-    return [f"must be no more than {at_most} bytes"] if len(text.encode("utf-8", "surrogatepass")) > at_most else []
+def _too_long(text: str, at_most: int, unit: str = "bytes") -> list[str]:
+    # Upstream counts bytes, whatever it calls them.
+    return [f"must be no more than {at_most} {unit}"] if len(text.encode("utf-8", "surrogatepass")) > at_most else []

@@ -17,7 +17,7 @@ from inflight.objects.autoscaling import (
 from inflight.objects.meta_validation import validate_metadata
 from inflight.objects.metric_validation import is_group_version, validate_metric, validate_reference
 from inflight.objects.releases import HPA_SCALE_TO_ZERO, NEWEST, Release, find_release
-from inflight.objects.wire import FieldError, Path
+from inflight.objects.wire import Cause, FieldError, Path
 
 MAX_PERIOD_SECONDS: Final = 1800
 MAX_STABILIZATION_WINDOW_SECONDS: Final = 3600
@@ -36,7 +36,7 @@ def validate(
 ) -> list[FieldError]:
     """All reasons for which that release refuses the object; `old` is what an update replaces. Raises ReleaseError."""
     release = find_release(kubernetes, feature_gates)
-    return [*validate_metadata(hpa.metadata), *_spec(hpa.spec, release, old.spec if old else None)]
+    return [*validate_metadata(hpa.metadata, minor=release.minor), *_spec(hpa.spec, release, old.spec if old else None)]
 
 
 def _spec(spec: HorizontalPodAutoscalerSpec, release: Release, old: HorizontalPodAutoscalerSpec | None) -> Errors:
@@ -48,7 +48,7 @@ def _spec(spec: HorizontalPodAutoscalerSpec, release: Release, old: HorizontalPo
         yield from validate_metric(metric, ("spec", "metrics", index), check_described)
     if spec.min_replicas == 0 and not any(metric.type in {"Object", "External"} for metric in spec.metrics):
         problem = "must specify at least one Object or External metric to support scaling to zero replicas"
-        yield FieldError(("spec", "metrics"), problem)
+        yield FieldError(("spec", "metrics"), problem, Cause.FORBIDDEN)
     if spec.behavior:
         yield from _rules(spec.behavior.scale_up, ("spec", "behavior", "scaleUp"))
         yield from _rules(spec.behavior.scale_down, ("spec", "behavior", "scaleDown"))
@@ -88,7 +88,7 @@ def _replicas(spec: HorizontalPodAutoscalerSpec, release: Release, old: Horizont
         if spec.max_replicas < 1:
             yield FieldError(path, f"must be greater than 0, not {spec.max_replicas}")
     elif spec.max_replicas == 0:
-        yield FieldError(path, "must be set and greater than 0")
+        yield FieldError(path, "must be set and greater than 0", Cause.REQUIRED)
     elif spec.max_replicas < 0:
         yield FieldError(path, f"must be greater than or equal to 1, not {spec.max_replicas}")
     if spec.min_replicas is not None and spec.max_replicas < spec.min_replicas:
@@ -110,11 +110,10 @@ def _rules(rules: HPAScalingRules | None, path: Path) -> Errors:
         yield FieldError((*path, "stabilizationWindowSeconds"), problem)
     if rules.select_policy is not None and rules.select_policy not in {"Max", "Min", "Disabled"}:
         problem = f"{rules.select_policy[:80]!r} is not supported: one of Disabled, Max, Min is"
-        yield FieldError((*path, "selectPolicy"), problem)
+        yield FieldError((*path, "selectPolicy"), problem, Cause.NOT_SUPPORTED)
     if not rules.policies:
-        yield FieldError(
-            (*path, "policies"), "must specify at least one Policy: leave the list out for the default ones"
-        )
+        problem = "must specify at least one Policy: leave the list out for the default ones"
+        yield FieldError((*path, "policies"), problem, Cause.REQUIRED)
     for index, policy in enumerate(rules.policies or ()):
         yield from _policy(policy, (*path, "policies", index))
     if rules.tolerance is not None and rules.tolerance.is_negative:
@@ -123,7 +122,8 @@ def _rules(rules: HPAScalingRules | None, path: Path) -> Errors:
 
 def _policy(policy: HPAScalingPolicy, path: Path) -> Errors:
     if policy.type not in {"Pods", "Percent"}:
-        yield FieldError((*path, "type"), f"{policy.type[:80]!r} is not supported: one of Percent, Pods is")
+        problem = f"{policy.type[:80]!r} is not supported: one of Percent, Pods is"
+        yield FieldError((*path, "type"), problem, Cause.NOT_SUPPORTED)
     if policy.value <= 0:
         yield FieldError((*path, "value"), f"must be greater than zero, not {policy.value}")
     if policy.period_seconds <= 0:

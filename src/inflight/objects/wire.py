@@ -7,6 +7,7 @@ read strictly: every unknown field and every wrong value is named with its path,
 import difflib
 import types
 from collections.abc import Mapping
+from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -29,16 +30,36 @@ _SPACES = "".join(
 )
 
 
+class Cause(StrEnum):
+    """Why the API server refuses a field: the `reason` of the causes in its answer."""
+
+    INVALID = "FieldValueInvalid"
+    REQUIRED = "FieldValueRequired"
+    NOT_SUPPORTED = "FieldValueNotSupported"
+    FORBIDDEN = "FieldValueForbidden"
+    TOO_LONG = "FieldValueTooLong"
+
+
 class FieldError(msgspec.Struct, frozen=True):
     """What is wrong at one place of an object."""
 
     path: Path
     """Field names as on the wire and list positions from 0: `("spec", "metrics", 0, "type")`."""
     problem: str
+    reason: Cause = Cause.INVALID
+
+    @property
+    def field(self) -> str:
+        """The path as the API server's answer has it, which names no single label or annotation."""
+        return format_path(self.path[:2] if self.path[:1] == ("metadata",) and _is_whole(self.path) else self.path)
 
     def __str__(self) -> str:
         where = format_path(self.path)
         return f"{where}: {self.problem}" if where else self.problem
+
+
+def _is_whole(path: Path) -> bool:
+    return len(path) > 2 and path[1] in {"labels", "annotations"}
 
 
 class ObjectError(ValueError):
@@ -158,8 +179,7 @@ def _as_go_reads(value: Any, wanted: Any) -> Any:
         given = {key: item for key, item in value.items() if item is not None}
         needed = {name: None for name, (_, is_required) in fields.items() if is_required and name not in given}
         return {
-            key: _as_go_reads(item, fields[key][0]) if key in fields else item
-            for key, item in (given | needed).items()
+            key: _as_go_reads(item, fields[key][0]) if key in fields else item for key, item in (given | needed).items()
         }
     return value
 

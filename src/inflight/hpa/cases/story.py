@@ -257,6 +257,8 @@ def _admit(line: StoryLine) -> tuple[HorizontalPodAutoscaler, Release]:
         raise CaseError(str(error)) from error
     if refusals:
         raise CaseError("; ".join(str(each) for each in refusals))
+    if not hpa.metadata.name:
+        raise CaseError("hpa: it has no name")
     if release.enabled("HPAGeneration"):
         hpa = msgspec.structs.replace(hpa, metadata=msgspec.structs.replace(hpa.metadata, generation=1))
     return hpa, release
