@@ -209,7 +209,7 @@ def test_a_generated_name_is_a_name() -> None:
     generated = hpa("metadata.name", None)
     named = msgspec.structs.replace(generated, metadata=msgspec.structs.replace(generated.metadata, generate_name="w-"))
     assert validate(named) == []
-    wrong = msgspec.structs.replace(named, metadata=msgspec.structs.replace(named.metadata, generate_name="W-"))
+    wrong = msgspec.structs.replace(named, metadata=msgspec.structs.replace(named.metadata, generate_name="W_x"))
     assert [error.field for error in validate(wrong)] == ["metadata.generateName", "metadata.name"]
 
 
