@@ -103,7 +103,7 @@ async def flapping(stand: Stand) -> None:
         answer,
         "stays at 5",
         "The count goes up and down",
-        "5 -> 2 -> 5 -> 2 -> 5",
+        "turned round",
         "would have held the count",
     )
     await stand.compare("flaps", answer, 5)
@@ -227,6 +227,8 @@ async def watched(stand: Stand) -> None:
     record = stand.plane.folder / "live.jsonl"
     command = stand.command("live", "--watch", "--record", str(record), "-o", "json")
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    with (stand.keep / "live.watch.txt").open("w") as file:
+        as_text = await asyncio.create_subprocess_exec(*stand.command("live", "--watch", "--no-changes"), stdout=file)
     assert process.stdout is not None
     try:
         blocks = []
@@ -261,8 +263,9 @@ async def watched(stand: Stand) -> None:
                 await asyncio.sleep(SYNC_SECONDS / 2)
                 stand.metrics.external["live"] = [str(load)]
     finally:
-        process.terminate()
-        await process.wait()
+        for each in (process, as_text):
+            each.terminate()
+            await each.wait()
     if process.returncode != 0:
         raise CheckError(f"live: the watch ended with {process.returncode} after SIGTERM")
     _check_watch(stand, blocks, record)

@@ -49,7 +49,7 @@ class Stand:
 
     def __init__(self, plane: ControlPlane, client: Client, metrics: MetricsApi, pods: PlayedPods, keep: Path) -> None:
         self.plane, self.client, self.metrics, self.pods = plane, client, metrics, pods
-        self._keep = keep
+        self.keep = keep
         self._asking = asyncio.Semaphore(AT_ONCE)
         self._begun = time.monotonic()
         self.compared = 0
@@ -133,7 +133,7 @@ class Stand:
         async with self._asking:
             plain = json.loads(await self._run(name, "-o", "json", *arguments, code=code))
             text = await self._run(name, *arguments, code=code)
-        (self._keep / f"{name}.txt").write_text(text)
+        (self.keep / f"{name}.txt").write_text(text)
         return Answer(plain, " ".join(text.split()))
 
     async def _run(self, name: str, *arguments: str, code: int) -> str:

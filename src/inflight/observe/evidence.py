@@ -276,7 +276,7 @@ def _count_at(at_ns: int, rescales: tuple[Rescale, ...], replicas: int) -> int |
     before = [each for each in rescales if each.at_ns <= at_ns]
     if before:
         return before[-1].replicas
-    return None if rescales else replicas
+    return rescales[0].before if rescales else replicas
 
 
 def _after(events: tuple[ScaleEvent, ...], began_ns: int | None) -> tuple[ScaleEvent, ...]:

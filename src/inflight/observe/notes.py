@@ -20,6 +20,8 @@ NANOSECONDS = 1_000_000_000
 TEMPLATE_LABELS = ("pod-template-hash", "controller-revision-hash")
 FLAPPING_TURNS = 3
 _SHOWN = 6
+_Run = list[Rescale]
+"""Rescales that follow each other in one direction."""
 
 
 class NoteCode(StrEnum):
@@ -149,38 +151,39 @@ def _past(record: Record, history: History) -> Note | None:
         at = clock(last.at_ns, now_ns)
         text = f"Rescales told by its events{since}: {start}{path}, last at {at} ({last.reason})."
         return Note(NoteCode.RESCALES, text)
+    return Note(NoteCode.FLAPPING, _flapping(record, history, turns, turned))
+
+
+def _flapping(record: Record, history: History, turns: list[tuple[_Run, _Run]], turned: int) -> str:
+    rescales = history.rescales
     span = (rescales[-1].at_ns - rescales[0].at_ns) / NANOSECONDS
     count = max(history.count, len(rescales))
-    least = "at least " if turned > len(turns) else ""
-    text = (
-        f"The count goes up and down: {count} rescales within {_span(span)} turned round {least}{turned} times"
-        f" (told by events: {path})."
+    window = window_seconds(record, upwards=False)
+    if turned > len(turns):
+        sizes = [each.replicas for each in rescales]
+        extent = f"{min(sizes)} to {max(sizes)}"
+        text = f"{count} rescales within {_span(span)} turned round at least {turned} times ({extent})."
+        low = 2 * span / turned
+        low_text = f"Down and up again takes some {low:.0f} s"
+    else:
+        path = " -> ".join(str(each.replicas) for each in rescales[-_SHOWN:])
+        text = f"{count} rescales within {_span(span)} turned round {turned} times ({path})."
+        low = max((after[0].at_ns - before[-1].at_ns for before, after in turns if _up(after)), default=0) / NANOSECONDS
+        low_text = f"A low lasted up to {low:.0f} s after its scale-down"
+    bridge = min((int(window + low) // 30 + 1) * 30, 3600)
+    advice = (
+        f" {low_text}; the scale-down window is {window} s, and one of {bridge} s would have held the count through it."
     )
-    window, longest = window_seconds(record, upwards=False), _longest_low(turns, span, turned)
-    if longest:
-        bridge = (int(window + longest) // 30 + 1) * 30
-        text += (
-            f" A low lasted up to {longest:.0f} s after its scale-down; the scale-down window is {window} s, and one of"
-            f" {min(bridge, 3600)} s would have held the count through it."
-        )
-    return Note(NoteCode.FLAPPING, text)
+    return f"The count goes up and down: {text}{advice if low else ''}"
 
 
 def _span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
 
-def _longest_low(turns: list[tuple[list[Rescale], list[Rescale]]], span: float, turned: int) -> float:
-    """Seconds between a scale-down and the rise after it, as far as events tell; else the mean way there and back."""
-    if turned > len(turns):
-        return 2 * span / turned
-    return max((after[0].at_ns - before[-1].at_ns for before, after in turns if _up(after)), default=0) / NANOSECONDS
-
-
-def _runs(rescales: tuple[Rescale, ...]) -> list[list[Rescale]]:
-    """Rescales that follow each other in one direction, together."""
+def _runs(rescales: tuple[Rescale, ...]) -> list[_Run]:
     return [list(run) for _, run in itertools.groupby(rescales, key=lambda each: each.is_upwards)]
 
 
-def _up(run: list[Rescale]) -> bool | None:
+def _up(run: _Run) -> bool | None:
     return run[0].is_upwards
