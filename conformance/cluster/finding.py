@@ -46,11 +46,17 @@ async def finding(scene: Stage) -> None:
         _deleted_meanwhile,
         _crashed,
         _slow_to_start,
-        _namespace_deleted,
+        _short_lived,
     )
     async with asyncio.TaskGroup() as group:
         for case in cases:
-            group.create_task(case(scene))
+            group.create_task(_and_away(scene, case))
+
+
+async def _and_away(scene: Stage, case: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:
+    """Its namespace is called as the case is, and goes when it has held."""
+    await case(scene)
+    await scene.delete(f"/api/v1/namespaces/{case.__name__.strip('_').replace('_', '-')}", gone=True)
 
 
 async def _no_port(scene: Stage) -> None:
@@ -143,7 +149,7 @@ async def _deleted_meanwhile(scene: Stage) -> None:
     await scene.create(
         manifests.namespace(namespace),
         deployment(name, 3, namespace),
-        autoscaler(name, external_metric(METRIC, 100, {"app": name}), most=3, namespace=namespace, down_seconds=600),
+        autoscaler(name, external_metric(METRIC, 100, {"app": name}), most=3, namespace=namespace),
     )
     async with Load(scene.kubelet, name, namespace) as load:
         await scene.until("three pods are Ready", lambda: _ready(scene, name, namespace, 3))
@@ -208,7 +214,7 @@ async def _slow_to_start(scene: Stage) -> None:
     scene.say(f"a pod that is slow to start: {len(polling.values)} sums while it loads, none refused")
 
 
-async def _namespace_deleted(scene: Stage) -> None:
+async def _short_lived(scene: Stage) -> None:
     """Kubernetes asks every group first, ours too; then nothing of it is followed any more."""
     name = namespace = "short-lived"
     scene.kubelet.plays[name] = Play(arguments=SLOW)

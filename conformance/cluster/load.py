@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 - scripts of the conformance suite, not a package.
 """Work for the emulators of one workload: a number of requests that are always open, or so many new ones a second.
 
-Each goes to the Ready pod with the fewest. When pods come or go the open ones are spread anew, as the short requests of
-a real fleet would be within seconds.
+Each goes to the Ready pod with the fewest. When pods come the open ones are spread anew, a few a second: pages of
+different pods are read up to a second apart, and what moves in between is counted twice.
 """
 
 import asyncio
@@ -69,12 +69,15 @@ class Load:
             await asyncio.sleep(RETRY_SECONDS)
 
     def _drop_surplus(self, urls: list[str]) -> None:
-        """What is more than wanted, and more than a pod's share: the share is opened again elsewhere."""
+        """What is more than wanted or whose pod has gone, at once; of what exceeds a pod's share, one at a time."""
         share = -(-self._wanted // len(urls)) if urls else 0
         found: Counter[str] = Counter()
+        may_move = True
         for number, (task, url) in enumerate(list(self._held.items())):
             found[url] += 1
-            if number >= self._wanted or found[url] > share or url not in urls:
+            moves = found[url] > share and may_move and len(self._held) <= self._wanted
+            if number >= self._wanted or url not in urls or moves:
+                may_move = may_move and not moves
                 task.cancel()
                 self._held.pop(task, "")
 

@@ -90,16 +90,15 @@ def autoscaler(
     *metrics: Plain,
     most: int,
     namespace: str = INFERENCE,
-    target: str = "",
-    down_seconds: int = 5,
+    down_seconds: int = 600,
 ) -> Placed:
-    """An HPA of the Deployment with its name or of `target`; a short window, so that a run sees it go down."""
+    """An HPA of the Deployment with its name. By default it does not go down in a run."""
     return f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers", {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target or name},
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
             "minReplicas": 1,
             "maxReplicas": most,
             "metrics": list(metrics),

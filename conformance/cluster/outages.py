@@ -31,7 +31,7 @@ async def outages(scene: Stage) -> None:
     await scene.create(
         manifests.namespace(NAMESPACE),
         deployment(NAME, 2, NAMESPACE),
-        autoscaler(NAME, external_metric(METRIC, 30, {"app": NAME}), most=4, namespace=NAMESPACE, down_seconds=600),
+        autoscaler(NAME, external_metric(METRIC, 30, {"app": NAME}), most=4, namespace=NAMESPACE),
     )
     async with Load(scene.kubelet, NAME, NAMESPACE) as load:
         load.hold(6)

@@ -5,6 +5,7 @@ stranger gets there: health, and nothing else.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import re
 import ssl
@@ -14,12 +15,19 @@ import aiohttp
 import manifests
 import msgspec
 from asking import METRIC, external_path, object_path, pods_path, require
-from stage import Stage
+from stage import CheckError, Stage
 from who_may_ask import AS_ADMIN, ask, unverified
 
 HEALTH = ("/healthz", "/livez", "/readyz")
 LISTENING = "0A"
 TABLES = {"tcp": "tcp", "tcp6": "tcp", "udp": "udp", "udp6": "udp"}
+NOT_HTTPS = (
+    b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /healthz HTTP/1.0\r\n\r\n",
+    b"\x00\xff" * 2000,
+    b"hello\n",
+    b"",
+)
 SECONDS = 15.0
 """A silent connection is ended before that."""
 SECRETS = re.compile(
@@ -42,21 +50,26 @@ async def ports(scene: Stage) -> None:
         [port.number for port in opened if port.kind == "tcp"] == wanted, f"ports are open besides {wanted}: {opened}"
     )
     require(not [port for port in opened if port.kind == "udp"], f"there are UDP sockets: {opened}")
-    asked = 0
-    for port in opened:
-        paths = await _paths(scene, port.number)
-        for path in paths:
-            await _stranger(port.number, path)
-            await _bad_token(port.number, path)
-        for path in HEALTH:
-            status, body = await ask(scene, path, "", None, port=port.number)
-            require((status, body) == (200, "ok"), f"port {port.number} {path}: {status}: {body!r}")
-        for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
-            await _stranger(port.number, external_path(manifests.INFERENCE), method)
-        await _not_https(port.number)
-        asked += len(paths)
+    asked = sum(await asyncio.gather(*(_one_port(scene, port.number) for port in opened)))
     shown = ", ".join(f"{port.number} ({'loopback' if port.loopback_only else 'every address'})" for port in opened)
     scene.say(f"Inflight listens on {shown} and nothing else; {asked} paths: strangers get health alone")
+
+
+async def _one_port(scene: Stage, port: int) -> int:
+    """How many paths were asked for."""
+    silence = asyncio.gather(*(_not_https(port, sent) for sent in NOT_HTTPS))
+    paths = await _paths(scene, port)
+    for path in paths:
+        await _stranger(port, path)
+        await _bad_token(port, path)
+    for path in HEALTH:
+        status, body = await ask(scene, path, "", None, port=port)
+        require((status, body) == (200, "ok"), f"port {port} {path}: {status}: {body!r}")
+    for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
+        await _stranger(port, external_path(manifests.INFERENCE), method)
+    await _plain_client(port)
+    await silence
+    return len(paths)
 
 
 def listening(pid: int) -> set[Port]:
@@ -100,10 +113,14 @@ async def _paths(scene: Stage, port: int) -> list[str]:
         root = f"/apis/{group}/{version}"
         status, body = await ask(scene, root, "front-proxy", AS_ADMIN, port=port)
         require(status == 200, f"{root} for an administrator: {status}")
-        for resource in json.loads(body)["resources"]:
-            kind, _, metric = resource["name"].partition("/")
-            name = f"{kind}/*/{metric}" if metric else kind
-            paths.add(f"{root}/namespaces/{manifests.INFERENCE}/{name}")
+        names = [resource["name"] for resource in json.loads(body)["resources"]]
+        require(names, f"{root} has no resources")
+        # The metric is a parameter: some of each kind of object, the first and the last of them.
+        for _, same in itertools.groupby(sorted(names), key=lambda name: name.rpartition("/")[0]):
+            of_kind = list(same)
+            for name in {*of_kind[:2], of_kind[-1]}:
+                kind, _, metric = name.partition("/")
+                paths.add(f"{root}/namespaces/{manifests.INFERENCE}/" + (f"{kind}/*/{metric}" if metric else kind))
     paths |= {
         "/", "/version", "/metrics", "/debug/pprof", "/openapi/v2", "/openapi/v3", "/healthz/etcd", "/nothing",
         "/readyz/../metrics", "//metrics", "/apis/", pods_path(manifests.INFERENCE),
@@ -153,32 +170,28 @@ async def _raw(port: int, path: str, method: str, headers: dict[str, str]) -> tu
     return int(match[1]), head.partition(b"\r\n")[2] + body
 
 
-async def _not_https(port: int) -> None:
+async def _not_https(port: int, sent: bytes) -> None:
     """Plain HTTP, noise, and silence get no word."""
-    for sent in (
-        b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /healthz HTTP/1.0\r\n\r\n",
-        b"\x00\xff" * 2000,
-        b"hello\n",
-        b"",
-    ):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        try:
-            writer.write(sent)
-            async with asyncio.timeout(SECONDS):
-                answer = await reader.read(1 << 16)
-        except OSError:
-            answer = b""
-        finally:
-            writer.close()
-        # A TLS alert (21) and nothing else.
-        require(not answer or answer[0] == 21, f"plain {sent[:20]!r} on port {port} is answered with {answer[:100]!r}")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(SECONDS):
+            answer = await reader.read(1 << 16)
+    except OSError:
+        answer = b""
+    finally:
+        writer.close()
+    # A TLS alert (21) and nothing else.
+    require(not answer or answer[0] == 21, f"plain {sent[:20]!r} on port {port} is answered with {answer[:100]!r}")
+
+
+async def _plain_client(port: int) -> None:
     with contextlib.suppress(aiohttp.ClientError):
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as plain:
             require(plain.status >= 400, f"plain HTTP on port {port} is answered with {plain.status}")
     old = unverified()
-    with contextlib.suppress(ValueError, ssl.SSLError):
+    with contextlib.suppress(ValueError, OSError):
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
         _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=old, server_hostname="")
         writer.close()
-        require(False, f"port {port} takes TLS 1.1")
+        raise CheckError(f"port {port} takes TLS 1.1")

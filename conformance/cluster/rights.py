@@ -39,6 +39,7 @@ NAME = NAMESPACE = "without-rights"
 SELECTOR = f"app={NAME}"
 ACCOUNT = "inflight-system:inflight"
 TURN_SECONDS = 0.5
+Logs = dict[str, int]
 TOLD_SECONDS = 40.0
 """Watches that are refused are tried again after up to 30 s."""
 
@@ -49,7 +50,7 @@ async def rights(scene: Stage) -> None:
     await scene.create(
         manifests.namespace(NAMESPACE),
         deployment(NAME, 2, NAMESPACE),
-        autoscaler(NAME, external_metric(METRIC, 30, {"app": NAME}), most=4, namespace=NAMESPACE, down_seconds=600),
+        autoscaler(NAME, external_metric(METRIC, 30, {"app": NAME}), most=4, namespace=NAMESPACE),
     )
     async with Load(scene.kubelet, NAME, NAMESPACE) as load, _traffic(scene):
         load.hold(6)
@@ -79,8 +80,8 @@ async def rights(scene: Stage) -> None:
 async def _autoscalers(scene: Stage) -> None:
     """Known ones are followed on; a new one is found when the right is back."""
     new = "found-later"
-    await _without_rule(scene, "horizontalpodautoscalers", lambda: _said(
-        scene, "kind=autoscalers_forbidden", "horizontalpodautoscalers.autoscaling", "--verb=list,watch", ACCOUNT
+    await _without_rule(scene, "horizontalpodautoscalers", lambda logs: _said(
+        scene, logs, "kind=autoscalers_forbidden", "horizontalpodautoscalers.autoscaling", "--verb=list,watch", ACCOUNT
     ))  # fmt: skip
     await scene.create(
         deployment(new, 1, NAMESPACE),
@@ -97,8 +98,8 @@ async def _pods(scene: Stage) -> None:
     """Pods that are known are read on. A namespace whose pods were never listed is told of in the HPA's condition."""
     other = "pods-not-listed"
 
-    async def seen() -> None:
-        await _said(scene, "kind=pods_forbidden", "--verb=list,watch", "--resource=pods", ACCOUNT)
+    async def seen(logs: Logs) -> None:
+        await _said(scene, logs, "kind=pods_forbidden", "--verb=list,watch", "--resource=pods", ACCOUNT)
         await scene.create(
             manifests.namespace(other),
             deployment(other, 1, other),
@@ -116,7 +117,7 @@ async def _pods(scene: Stage) -> None:
 async def _scales(scene: Stage) -> None:
     new = "scale-not-read"
 
-    async def seen() -> None:
+    async def seen(_: Logs) -> None:
         await scene.create(
             deployment(new, 1, NAMESPACE),
             autoscaler(new, object_metric(METRIC, 30, new), most=2, namespace=NAMESPACE),
@@ -135,7 +136,9 @@ async def _scales(scene: Stage) -> None:
 
 async def _secret(scene: Stage) -> None:
     role = _object("Role", "inflight")
-    await _without(scene, role, lambda: _said(scene, "inflight-serving", "--verb=get,list,watch,update", "403"))
+    await _without(
+        scene, role, lambda logs: _said(scene, logs, "inflight-serving", "--verb=get,list,watch,update", "403")
+    )
     scene.say("without the Secret: said, with the command; the certificate is served on")
 
 
@@ -143,9 +146,9 @@ async def _bundles(scene: Stage) -> None:
     """Of the version that the HPA does not ask, so that the others are not touched."""
     path = f"{APISERVICES}/v1beta1.custom.metrics.k8s.io"
 
-    async def seen() -> None:
+    async def seen(logs: Logs) -> None:
         await merge(scene.client, path, {"spec": {"caBundle": None}})
-        await _said(scene, "v1beta1.custom.metrics.k8s.io", "--verb=get,list,watch,patch")
+        await _said(scene, logs, "v1beta1.custom.metrics.k8s.io", "--verb=get,list,watch,patch")
 
     async def back() -> bool:
         return "caBundle" in (await scene.client.get(path))["spec"]
@@ -158,7 +161,9 @@ async def _bundles(scene: Stage) -> None:
 
 async def _authorities(scene: Stage) -> None:
     binding = _object("RoleBinding", "inflight-auth-reader")
-    await _without(scene, binding, lambda: _said(scene, "extension-apiserver-authentication", "rolebinding", "403"))
+    await _without(
+        scene, binding, lambda logs: _said(scene, logs, "extension-apiserver-authentication", "rolebinding", "403")
+    )
     scene.say("without the cluster's authorities: said, with the command; those that are known count on")
 
 
@@ -167,7 +172,7 @@ async def _reviews(scene: Stage) -> None:
     binding = _object("ClusterRoleBinding", "inflight-auth-delegator")
     who = {"X-Remote-User": "somebody"}
 
-    async def seen() -> None:
+    async def seen(_: Logs) -> None:
         async def refused() -> bool:
             status, body = await ask(scene, EXTERNAL, "front-proxy", who)
             if status != 503 or "system:auth-delegator" not in body or INFLIGHT_USER not in body:
@@ -175,7 +180,7 @@ async def _reviews(scene: Stage) -> None:
             return True
 
         await scene.until("the sentence names the role that is missing", refused, TOLD_SECONDS)
-        status, _ = await ask(scene, "/readyz", "", None)
+        status, body = await ask(scene, "/readyz", "", None)
         require(status == 200, "without the right to ask about callers it is not ready")
         status, body = await ask(scene, "/metrics", "front-proxy", AS_ADMIN)
         require(status == 200, f"system:masters is not let in: {status}: {body[:300]}")
@@ -191,26 +196,28 @@ async def _reviews(scene: Stage) -> None:
     scene.say("without the right to ask about callers: 503 with the role to bind; given back, as before")
 
 
-async def _without_rule(scene: Stage, resource: str, seen: Callable[[], Awaitable[None]]) -> None:
+async def _without_rule(scene: Stage, resource: str, seen: Callable[[Logs], Awaitable[None]]) -> None:
     """The ClusterRole without the rule for it, while `seen` looks."""
     role = _object("ClusterRole", "inflight")
     less = copy.deepcopy(role)
     less["rules"] = [rule for rule in role["rules"] if resource not in rule["resources"]]
     require(len(less["rules"]) == len(role["rules"]) - 1, f"there is no rule for {resource}")
+    logs = _logs(scene)
     await merge(scene.client, path_of(role), {"rules": less["rules"]})
     try:
         await _drop(scene)
-        await seen()
+        await seen(logs)
     finally:
         await merge(scene.client, path_of(role), {"rules": role["rules"]})
 
 
-async def _without(scene: Stage, plain: Plain, seen: Callable[[], Awaitable[None]]) -> None:
+async def _without(scene: Stage, plain: Plain, seen: Callable[[Logs], Awaitable[None]]) -> None:
     """The object away, while `seen` looks."""
+    logs = _logs(scene)
     await scene.delete(path_of(plain))
     try:
         await _drop(scene)
-        await seen()
+        await seen(logs)
     finally:
         await apply(scene.kubectl, scene.client, [plain])
 
@@ -247,13 +254,17 @@ async def _drop(scene: Stage) -> None:
         await replica.api.drop()
 
 
-async def _said(scene: Stage, *words: str) -> None:
-    """Each replica, in one line, since now."""
-    known = {replica.pod.name: len(replica.said()) for replica in scene.replicas}
+def _logs(scene: Stage) -> Logs:
+    """How long each replica's log is now."""
+    return {replica.pod.name: len(replica.said()) for replica in scene.replicas}
+
+
+async def _said(scene: Stage, since: Logs, *words: str) -> None:
+    """Each replica, in one line."""
 
     async def there() -> bool:
         for replica in scene.replicas:
-            lines = replica.said()[known[replica.pod.name] :].splitlines()
+            lines = replica.said()[since[replica.pod.name] :].splitlines()
             if not any(all(word in line for word in words) for line in lines):
                 raise Waiting(f"{replica.pod.name}: " + " | ".join(lines[-3:]))
         return True

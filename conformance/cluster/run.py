@@ -58,8 +58,8 @@ PARTS = {
     "kubectl": Part(as_a_person, calm=True),
     "access": Part(who_may_ask, calm=True),
     "ports": Part(ports, calm=True),
-    "outages": Part(outages),
     "rights": Part(rights),
+    "outages": Part(outages),
     "uninstall": Part(uninstall),
 }
 FAST_HPA = (

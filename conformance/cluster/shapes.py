@@ -13,7 +13,7 @@ from typing import Any
 import manifests
 import msgspec
 from engine import Play
-from kubectl import Plain, apply, merge, read_objects
+from kubectl import Plain, apply, merge, path_of, read_objects
 from load import Load
 from programs import ROOT
 from stage import CheckError, Stage, Waiting
@@ -104,6 +104,8 @@ async def _up_and_down(scene: Stage, shape: Shape) -> None:
         await scene.until(f"{shape.file}: scaled to 1", lambda: _is_scaled_to(scene, name, target, 1, shape.up))
         await scene.until(f"{shape.file}: one pod is left", lambda: _ready(scene, target, 1))
         scene.say(f"{shape.file}: back to 1")
+    for plain in objects:
+        await scene.delete(path_of(plain))
 
 
 async def _settled(scene: Stage, shape: Shape, name: str, target: str) -> bool:

@@ -1,10 +1,10 @@
 # ruff: noqa: INP001 - scripts of the conformance suite, not a package.
 """The syncs of the HPA controller in a recording: what belongs to which, and each as what `inflight.hpa` decides on.
 
-A sync begins with the reading of the scale. The controller never syncs an autoscaler twice at the same time, so all
-that is about one scale up to its next reading is one sync. Metric requests carry no name of an autoscaler: those of a
-sync are the first with its paths and selectors after its scale was read. Two autoscalers that ask the same at the same
-moment are not told apart, and get the same answers.
+A sync begins with the reading of the scale, except for one that follows a conflict. The controller never syncs an
+autoscaler twice at the same time, so all that is about one scale up to its next reading is one sync. Metric requests
+carry no name of an autoscaler: those of a sync are the first with its paths and selectors after its scale was read. Two
+autoscalers that ask the same at the same moment are not told apart, and get the same answers.
 """
 
 import re
@@ -38,6 +38,7 @@ from inflight.objects import (
 )
 
 CONTROLLER = "horizontal-pod-autoscaler"
+CONFLICT = 409
 SCALE = re.compile(
     r"/(?:api/v1|apis/(?P<group>[^/]+)/[^/]+)/namespaces/(?P<namespace>[^/]+)/(?P<plural>[^/]+)/(?P<name>[^/]+)/scale"
 )
@@ -60,7 +61,13 @@ class Sync(msgspec.Struct):
     metrics: list[Line | None]
     """One for each entry of spec.metrics; None: not asked."""
     write: Line | None = None
+    """The last: after a conflict the controller reads the scale again and writes what it had decided."""
     status: Line | None = None
+
+    @property
+    def is_in_conflict(self) -> bool:
+        """Its write was refused, and it has not given up yet."""
+        return self.write is not None and self.write["status"] == CONFLICT and self.status is None
 
     @property
     def name(self) -> str:
@@ -140,6 +147,8 @@ class Reader:
     def _begin(self, line: Line) -> Iterator[Sync]:
         for key, (hpa, plain) in self._hpas.items():
             if not is_scale_of(line["path"], key[0], hpa.spec.scale_target_ref):
+                continue
+            if key in self._open and self._open[key].is_in_conflict:
                 continue
             if key in self._open:
                 yield self._open.pop(key)
