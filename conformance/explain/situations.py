@@ -61,7 +61,8 @@ async def stuck_at_max(stand: Stand) -> None:
 async def slow_to_come_down(stand: Stand) -> None:
     stand.metrics.external["slow-down"] = ["30"]
     await stand.deploy("slow-down", 1)
-    await stand.autoscale("slow-down", external("slow-down", "30"), behavior={})
+    down = {"stabilizationWindowSeconds": 120}
+    await stand.autoscale("slow-down", external("slow-down", "30"), behavior={"scaleDown": down})
     await stand.until("a sync", lambda status: able(status) == "ReadyForNewScale", "slow-down")
     stand.metrics.external["slow-down"] = ["150"]
     await stand.until("the rise", lambda status: status.get("desiredReplicas") == 5, "slow-down")
@@ -80,7 +81,7 @@ async def slow_to_come_down(stand: Stand) -> None:
     )
     await stand.compare("slow-down", answer, 5)
     hold = answer.plain["live"]["hold"]
-    status = await stand.until("the fall", lambda seen: seen.get("desiredReplicas") == 1, "slow-down", 90)
+    status = await stand.until("the fall", lambda seen: seen.get("desiredReplicas") == 1, "slow-down", 150)
     fell_ns = int(parse_time(status["lastScaleTime"]))
     period_ns = round((SYNC_SECONDS + 2) * 1e9)
     if not hold["at_least_ns"] - 10**9 <= fell_ns <= hold["at_most_ns"] + period_ns:

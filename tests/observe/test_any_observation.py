@@ -149,7 +149,12 @@ RESCALES = st.lists(
     max_size=6,
 ).map(lambda found: tuple(sorted(found, key=lambda each: each.at_ns)))
 HISTORIES = st.builds(
-    History, RESCALES, st.booleans(), st.none() | ages.map(lambda age: NOW - age * SECOND), st.just(())
+    History,
+    rescales=RESCALES,
+    is_complete=st.booleans(),
+    count=st.integers(0, 20),
+    most_often=st.integers(0, 6),
+    leads_since_ns=st.none() | ages.map(lambda age: NOW - age * SECOND),
 )
 
 
@@ -174,7 +179,7 @@ def keys(value: Any) -> Any:
 FIRST: dict[str, Any] = {}
 
 
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(looks(), HISTORIES, st.lists(st.integers(1, 20), max_size=4))
 def test_any_observation_is_told_and_its_json_is_stable(look: Look, history: History, gaps: list[int]) -> None:
     assumed = assume(None, None, (), look.hpa)
@@ -198,7 +203,7 @@ def test_any_observation_is_told_and_its_json_is_stable(look: Look, history: His
     assert memory["lowest"] <= memory["highest"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(looks(), HISTORIES)
 def test_the_count_with_what_is_proved_lies_within_the_range(look: Look, history: History) -> None:
     record = record_of(look, assume(None, None, (), look.hpa))

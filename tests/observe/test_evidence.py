@@ -68,7 +68,9 @@ class Controller:
         self.leads_since_ns = self.now_ns - 7 * SECOND
 
     def history(self, *, complete: bool, lease: bool) -> History:
-        return History(tuple(self.rescales), complete, self.leads_since_ns if lease else None)
+        return History(
+            rescales=tuple(self.rescales), is_complete=complete, leads_since_ns=self.leads_since_ns if lease else None
+        )
 
 
 @settings(max_examples=60, deadline=None)

@@ -355,9 +355,11 @@ def _print(answer: Answer, output: str) -> None:
 
 
 def echo_wrapped(lines: Iterable[str]) -> None:
-    """Each line within the width of the terminal."""
+    """Each line within the width of the terminal. What an adapter said must not steer it."""
+    from inflight.signals.foreign import printable
+
     for line in lines:
-        for wrapped in _wrapped(line, _width()):
+        for wrapped in _wrapped(printable(line), _width()):
             click.echo(wrapped)
 
 

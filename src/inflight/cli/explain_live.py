@@ -110,7 +110,9 @@ def _read_place(file: Path, context: str | None) -> Place:
     config = read_kubeconfig(file, context)
     plain = load_documents(file.read_bytes(), str(file))[0].value
     name = context or plain.get("current-context")
-    namespace = next((each["context"].get("namespace") for each in plain["contexts"] if each.get("name") == name), None)
+    # The context itself was checked just now; its neighbours may be anything.
+    contexts = [each for each in plain["contexts"] if isinstance(each, dict) and each.get("name") == name]
+    namespace = contexts[0]["context"].get("namespace")
     return Place(config, namespace if isinstance(namespace, str) else "")
 
 
@@ -124,14 +126,15 @@ def _with_exec_hint(text: str) -> str:
 
 
 def _complain(question: Question, code: str, sentence: str, hints: tuple[str, ...]) -> int:
+    from inflight.signals.foreign import printable
+
     if question.output == "json":
         sys.stdout.buffer.write(
             msgspec.json.encode({"error": {"code": code, "text": sentence, "hints": hints}}) + b"\n"
         )
         sys.stdout.buffer.flush()
-    click.echo(f"inflight explain: {sentence}", err=True)
-    for hint in hints:
-        click.echo(f"  {hint}", err=True)
+    for line in (f"inflight explain: {sentence}", *(f"  {hint}" for hint in hints)):
+        click.echo(printable(line), err=True)
     return 2
 
 
