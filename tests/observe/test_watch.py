@@ -173,7 +173,7 @@ def test_ctrl_c_ends_the_command_well_and_the_record_is_whole(cluster: FakeClust
         path,
         *flags,
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         printed = []
         for line in process.stdout:
@@ -181,6 +181,9 @@ def test_ctrl_c_ends_the_command_well_and_the_record_is_whole(cluster: FakeClust
             if sum("stays at 5" in each for each in printed) == 3:
                 process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
+        assert process.stderr is not None
+        summary = process.stderr.read()
     assert printed[1].startswith("shop/llm at ")
-    assert any("the controller left it at 5, as computed" in line for line in printed), "".join(printed)
+    assert "syncs came out as computed" in summary
+    assert f"{len(records(path))} records written" in summary
     assert len(records(path)) >= 2

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from inflight.observe.answer import Live, LiveAnswer
     from inflight.observe.recorder import Memories, Recorder
     from inflight.observe.session import Session
-    from inflight.observe.watch import Block
+    from inflight.observe.watch import Block, Tally
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -206,7 +206,16 @@ async def _watch(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
         watch.finish()
+        _sum_up(watch.tally, recorder)
     return 1 if is_unexplained else 0
+
+
+def _sum_up(tally: "Tally", recorder: "Recorder | None") -> None:
+    parts = [f"{tally.as_computed} syncs came out as computed"]
+    parts += [f"{tally.otherwise} otherwise"] if tally.otherwise else []
+    parts += [f"{tally.lost} saw other values than the look before"] if tally.lost else []
+    parts += [f"{recorder.written} records written"] if recorder is not None else []
+    click.echo(f"watched: {', '.join(parts)}", err=True)
 
 
 def _print(answer: "LiveAnswer", output: str) -> None:
@@ -229,7 +238,7 @@ def _print_block(block: "Block", output: str) -> None:
         sys.stdout.buffer.write(to_json(plain) + b"\n")
         sys.stdout.buffer.flush()
         return
-    if block.followed:
+    if block.followed and not block.is_routine:
         echo_wrapped([f"  = {block.followed}"])
     if block.answer is None:
         echo_wrapped([f"  ! {block.problem}"])

@@ -19,8 +19,10 @@ from inflight.observe.recorder import Memories, Recorder
 from inflight.observe.syncs import StatusWatch, as_synced
 
 NANOSECONDS = 1_000_000_000
+MILLISECOND = 1_000_000
 LEAD_SECONDS = 0.3
 """So long before a sync its look begins, and as long as looks take: load that moves in between is missed."""
+AS_COMPUTED = ", as computed"
 _ALARMING = {Agreement.NEVER_SYNCED, Agreement.CONTROLLER_FORBIDDEN, Agreement.UNEXPLAINED}
 
 
@@ -32,6 +34,8 @@ class Block(msgspec.Struct, frozen=True):
     """Whether it says another thing than the look before."""
     followed: str = ""
     """What became of the last look: what the controller did in its sync."""
+    is_routine: bool = False
+    """Whether that was what had been computed, and nothing was written."""
     problem: str = ""
     """Why there is no answer this time."""
 
@@ -49,6 +53,15 @@ class Parts(msgspec.Struct, frozen=True):
     time_ns: Callable[[], int]
     period_seconds: float
     """The controller's sync period."""
+
+
+class Tally(msgspec.Struct):
+    """How the looks so far went with the syncs that they were about."""
+
+    as_computed: int = 0
+    otherwise: int = 0
+    lost: int = 0
+    """The sync saw other values, so that nothing can be said of it."""
 
 
 class _Pending(msgspec.Struct):
@@ -71,6 +84,7 @@ class Watch:
         self._look_seconds = LEAD_SECONDS
         self._period = parts.period_seconds
         self._due_ns: int | None = None
+        self.tally = Tally()
 
     async def blocks(self, stop: asyncio.Event) -> AsyncIterator[Block]:
         """One block a sync. An API server that is away is waited for; an HPA that is gone ends it (ObserveError)."""
@@ -108,7 +122,7 @@ class Watch:
         self._pending = _Pending(seen, self._due_ns)
         key = _key(answer)
         is_news, self._key = key != self._key, key
-        return Block(answer, is_news, followed)
+        return Block(answer, is_news, followed, is_routine=followed.endswith(AS_COMPUTED) and "->" not in followed)
 
     def _with_problem(self, answer: LiveAnswer) -> LiveAnswer:
         problem = self._parts.status.problem
@@ -132,11 +146,16 @@ class Watch:
         if look.hpa.metadata.uid == record.hpa.metadata.uid:
             synced = as_synced(record, decision, status, pending.later, at_ns)
         if synced is None:
+            self.tally.lost += 1
             self._lose()
             return "the last sync saw other values than were seen here, so what it remembers of it is not known"
         self._parts.memories.follow(synced)
         if self._parts.recorder is not None:
             self._parts.recorder.append(synced)
+        if synced.outcome is not None and synced.outcome.replicas == decision.trace.desired_replicas:
+            self.tally.as_computed += 1
+        else:
+            self.tally.otherwise += 1
         return _followed(record, synced, decision.trace.desired_replicas)
 
     def _lose(self) -> None:
@@ -152,8 +171,10 @@ class Watch:
         period_ns = max(round(self._period * NANOSECONDS), 1)
         last_ns = self._parts.status.written_ns or written_at(look.hpa.metadata.managed_fields) or self._due_ns
         if last_ns is None or last_ns > look.now_ns + period_ns:
-            return look.now_ns + round(self._lead_seconds * NANOSECONDS)
-        return last_ns + max((look.now_ns - last_ns) // period_ns + 1, 1) * period_ns
+            due_ns = look.now_ns + round(self._lead_seconds * NANOSECONDS)
+        else:
+            due_ns = last_ns + max((look.now_ns - last_ns) // period_ns + 1, 1) * period_ns
+        return due_ns // MILLISECOND * MILLISECOND
 
     async def _wait(self, stop: asyncio.Event) -> None:
         """Until just before the sync after the one that was looked at; looks again where that shows other values."""
@@ -214,7 +235,7 @@ def _followed(record: Record, synced: Record, computed: int) -> str:
     before, after = record.observation.replicas, outcome.replicas
     did = f"{before} -> {after}" if outcome.rescaled else f"left it at {after}"
     if after == computed:
-        return f"the controller {did}, as computed"
+        return f"the controller {did}{AS_COMPUTED}"
     if synced.observation.answers != record.observation.answers:
         return f"the controller {did}; the load had moved since the look, from which {computed} was computed"
     return f"the controller {did}, where {computed} was computed with what is known of its memory"

@@ -101,7 +101,8 @@ async def read_history(client: Client, hpa: HorizontalPodAutoscaler) -> History:
     try:
         lease = decode(await client.request("GET", LEASE), _Lease, "Lease")
         if lease.spec.acquire_time is not None and lease.spec.holder_identity:
-            leads_since_ns = int(lease.spec.acquire_time)
+            # Other times are told in whole seconds too, and what is said to last at least so long must not be too long.
+            leads_since_ns = int(lease.spec.acquire_time) // _SECOND * _SECOND
     except (ClusterError, ObjectError) as error:
         if not (isinstance(error, ApiError) and error.code == 404):
             unseen.append(f"since when the controller manager runs is not known: {error}")
