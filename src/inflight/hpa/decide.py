@@ -40,6 +40,7 @@ from inflight.objects import (
     HorizontalPodAutoscaler,
     HPAScalingPolicy,
     HPAScalingRules,
+    MetricSpec,
     Pod,
     SelectorError,
 )
@@ -57,6 +58,7 @@ DEFAULT_SCALE_DOWN = HPAScalingRules(
 )
 UPSTREAM_DEFAULTS = Controller()
 NO_ANSWER = FailedAnswer("the observation holds no answer for this metric")
+_OUTSIDE = frozenset({"Object", "External"})
 
 
 def decide(
@@ -65,13 +67,16 @@ def decide(
     memory: Memory,
     now_ns: int,
     controller: Controller = UPSTREAM_DEFAULTS,
+    *,
+    with_trace: bool = True,
 ) -> Decision:
     """What the controller does with `spec` in a sync at `now_ns` (nanoseconds since 1970) and what it remembers of it.
 
-    `spec` has its defaults and is valid; its status is not read: what the last sync left is in `memory`. Raises
+    `spec` has its defaults and is valid; its status is not read: what the last sync left is in `memory`. Without a
+    trace the decision is the same, and its trace says only how the sync began and ended, not the steps between. Raises
     ReleaseError for a release or a gate that does not exist, nothing else.
     """
-    return _Sync(spec, observation, memory, now_ns, controller).run()
+    return _Sync(spec, observation, memory, now_ns, controller=controller, with_trace=with_trace).run()
 
 
 class _Sync:
@@ -83,9 +88,12 @@ class _Sync:
         observation: Observation,
         memory: Memory,
         now_ns: int,
+        *,
         controller: Controller,
+        with_trace: bool,
     ) -> None:
         self.hpa = spec
+        self.with_trace = with_trace
         self.spec = spec.spec
         self.observation = observation
         self.controller = controller
@@ -105,7 +113,7 @@ class _Sync:
         self.stabilization: Stabilization | None = None
         self.limits: Limits | None = None
         self.down_tolerance, self.up_tolerance = self._tolerances()
-        self.has_outside_metric = any(metric.type in {"Object", "External"} for metric in self.spec.metrics)
+        self.has_outside_metric = any(metric.type in _OUTSIDE for metric in self.spec.metrics)
         self.went_to_zero = self.rules.scale_to_zero and self.status.is_true(SCALED_TO_ZERO)
 
     def run(self) -> Decision:
@@ -170,7 +178,10 @@ class _Sync:
         return self._rescale(Reason.COMPUTED, desired, reason)
 
     def _selected_pods(self) -> list[Pod] | None:
-        """The target's pods, or None where its selector forbids to compute (conditions and events say why)."""
+        """The target's pods, or None where its selector forbids to compute (conditions and events say why).
+
+        Where nothing looks at them the list is empty: many a sync only divides a sum by status.replicas.
+        """
         text = self.observation.selector
         problem = condition_text = ""
         verdict, event = Reason.INVALID_SELECTOR, "InvalidSelector"
@@ -178,11 +189,12 @@ class _Sync:
         if not text:
             problem, condition_text, event = SELECTOR_REQUIRED, NO_SELECTOR, "SelectorRequired"
         else:
+            hpas = self.observation.selecting_hpas
+            seen = self.observation.pods if len(hpas) > 1 or any(map(_looks_at_pods, self.spec.metrics)) else ()
             try:
-                pods = select_pods(self.observation.pods, self.hpa.metadata.namespace or "default", text)
+                pods = select_pods(seen, self.hpa.metadata.namespace or "default", text)
             except SelectorError as error:
                 problem = BAD_SELECTOR + error.upstream
-            hpas = self.observation.selecting_hpas
             if pods and len(hpas) > 1:
                 verdict, event = Reason.AMBIGUOUS_SELECTOR, "AmbiguousSelector"
                 problem = ambiguous_selector(text, hpas, self.rules.ambiguous_by_example)
@@ -247,7 +259,9 @@ class _Sync:
         now_ns, saturate = self.now_ns, self.rules.saturate
         if behavior is None:
             window_ns = self.rules.downscale_stabilization_ns
-            step, self.recommendations = stabilize_legacy(self.recommendations, raw, window_ns, now_ns)
+            step, self.recommendations = stabilize_legacy(
+                self.recommendations, raw, window_ns, now_ns, with_entries=self.with_trace
+            )
             limits = limit_legacy(self.current, step.stabilized, (self.minimum, self.maximum), saturate=saturate)
         else:
             up, down = behavior.scale_up or DEFAULT_SCALE_UP, behavior.scale_down or DEFAULT_SCALE_DOWN
@@ -256,7 +270,13 @@ class _Sync:
                 down_seconds = to_int32(self.rules.downscale_stabilization_ns / NANOSECONDS, saturate)
             up_ns = (up.stabilization_window_seconds or 0) * NANOSECONDS
             step, self.recommendations = stabilize_behavior(
-                self.recommendations, self.current, raw, up_ns=up_ns, down_ns=down_seconds * NANOSECONDS, now_ns=now_ns
+                self.recommendations,
+                self.current,
+                raw,
+                up_ns=up_ns,
+                down_ns=down_seconds * NANOSECONDS,
+                now_ns=now_ns,
+                with_entries=self.with_trace,
             )
             rules = up if step.stabilized > self.current else down
             past = Past(self.scale_ups, self.scale_downs, now_ns)
@@ -322,7 +342,7 @@ class _Sync:
     ) -> Decision:
         """Writes the status; `last_words` is the event that comes after that."""
         rescaled = outcome is Reason.RESCALED
-        metrics = tuple(each.status for each in self.outcomes)
+        metrics = tuple([each.status for each in self.outcomes])
         if outcome is Reason.FAILED_GET_SCALE:
             status = self.status.conditions_only()
         else:
@@ -377,8 +397,17 @@ class _Sync:
             scale_up_tolerance=self.up_tolerance,
             desired_replicas=final,
             bound_by=tuple(bound),
-            metrics=tuple(each.trace for each in self.outcomes),
-            combination=self.combination,
-            stabilization=stabilization,
-            limits=limits,
+            metrics=tuple([each.trace for each in self.outcomes]) if self.with_trace else (),
+            combination=self.combination if self.with_trace else None,
+            stabilization=stabilization if self.with_trace else None,
+            limits=limits if self.with_trace else None,
         )
+
+
+def _looks_at_pods(metric: MetricSpec) -> bool:
+    """Whether a metric is computed from the pods: all but averages of one sum over status.replicas."""
+    if metric.type == "External":
+        return metric.external is None or metric.external.target.average_value is None
+    if metric.type == "Object":
+        return metric.object is None or metric.object.target.type != "AverageValue"
+    return True

@@ -32,6 +32,13 @@ class RequestError(ValueError):
 def select_pods(pods: Sequence[Pod], namespace: str, selector: str) -> list[Pod]:
     """The pods of the namespace that the selector's text matches. Raises SelectorError."""
     parsed, equalities = _parsed(selector)
+    if equalities is not None and len(equalities) == 1:
+        [(key, value)] = equalities
+        return [
+            pod
+            for pod in pods
+            if pod.metadata.labels.get(key) == value and (pod.metadata.namespace or namespace) == namespace
+        ]
     chosen = []
     for pod in pods:
         metadata = pod.metadata
@@ -138,9 +145,10 @@ def requests_of(pods: Sequence[Pod], container: str, resource: str, rules: Rules
     requests = {}
     for pod in pods:
         spec = pod.spec
-        if len(spec.containers) == 1 and not (container or spec.init_containers or spec.resources):
+        containers = spec.containers
+        if len(containers) == 1 and not (container or spec.init_containers or spec.resources):
             # Most pods: one container, no wrapping, no sidecars.
-            quantity = spec.containers[0].resources.requests.get(resource)
+            quantity = containers[0].resources.requests.get(resource)
             if quantity is not None:
                 requests[pod.metadata.name] = quantity.milli_value()
                 continue

@@ -40,6 +40,8 @@ class StatusDraft:
     def set(self, kind: str, status: str, reason: str, message: str) -> None:
         for index, condition in enumerate(self._conditions):
             if condition.type == kind:
+                if condition.status == status and condition.reason == reason and condition.message == message:
+                    return
                 since = condition.last_transition_time if condition.status == status else self._now
                 self._conditions[index] = HorizontalPodAutoscalerCondition(
                     type=kind,

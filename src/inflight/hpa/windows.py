@@ -12,9 +12,17 @@ NANOSECONDS = 1_000_000_000
 
 
 def stabilize_legacy(
-    recommendations: tuple[Recommendation, ...], raw: int, window_ns: int, now_ns: int
+    recommendations: tuple[Recommendation, ...],
+    raw: int,
+    window_ns: int,
+    now_ns: int,
+    *,
+    with_entries: bool = True,
 ) -> tuple[Stabilization, tuple[Recommendation, ...]]:
-    """The path without behavior. An entry counts up to and including the instant at which its window ends."""
+    """The path without behavior. An entry counts up to and including the instant at which its window ends.
+
+    `with_entries` asks for what holds the count and until when.
+    """
     cutoff = now_ns - window_ns
     highest = raw
     reuse = -1
@@ -38,21 +46,31 @@ def stabilize_legacy(
             for past in recommendations
             if past.replicas >= highest and past.at_ns >= cutoff
         )
-        if held
+        if held and with_entries
         else (),
         clear_at_ns=max(
             past.at_ns + window_ns for past in recommendations if past.replicas > raw and past.at_ns >= cutoff
         )
-        if held
+        if held and with_entries
         else None,
     )
     return step, _record(recommendations, reuse, raw, now_ns)
 
 
 def stabilize_behavior(
-    recommendations: tuple[Recommendation, ...], current: int, raw: int, *, up_ns: int, down_ns: int, now_ns: int
+    recommendations: tuple[Recommendation, ...],
+    current: int,
+    raw: int,
+    *,
+    up_ns: int,
+    down_ns: int,
+    now_ns: int,
+    with_entries: bool = True,
 ) -> tuple[Stabilization, tuple[Recommendation, ...]]:
-    """The path with behavior. An entry counts strictly before the instant at which its window ends."""
+    """The path with behavior. An entry counts strictly before the instant at which its window ends.
+
+    `with_entries` asks for what holds the count and until when.
+    """
     up_cutoff = now_ns - up_ns
     down_cutoff = now_ns - down_ns
     oldest_cutoff = min(up_cutoff, down_cutoff)
@@ -73,26 +91,28 @@ def stabilize_behavior(
     clear_at_ns = None
     if stabilized != raw and raw >= current:
         reason = Reason.SCALE_UP_STABILIZED
-        binding = tuple(
-            WindowEntry(past.replicas, past.at_ns, past.at_ns + up_ns)
-            for past in recommendations
-            if past.replicas <= stabilized and past.at_ns > up_cutoff
-        )
-        clear_at_ns = max(
-            (past.at_ns + up_ns for past in recommendations if past.replicas < raw and past.at_ns > up_cutoff),
-            default=None,
-        )
+        if with_entries:
+            binding = tuple(
+                WindowEntry(past.replicas, past.at_ns, past.at_ns + up_ns)
+                for past in recommendations
+                if past.replicas <= stabilized and past.at_ns > up_cutoff
+            )
+            clear_at_ns = max(
+                (past.at_ns + up_ns for past in recommendations if past.replicas < raw and past.at_ns > up_cutoff),
+                default=None,
+            )
     elif stabilized != raw:
         reason = Reason.SCALE_DOWN_STABILIZED
-        binding = tuple(
-            WindowEntry(past.replicas, past.at_ns, past.at_ns + down_ns)
-            for past in recommendations
-            if past.replicas >= stabilized and past.at_ns > down_cutoff
-        )
-        clear_at_ns = max(
-            (past.at_ns + down_ns for past in recommendations if past.replicas > raw and past.at_ns > down_cutoff),
-            default=None,
-        )
+        if with_entries:
+            binding = tuple(
+                WindowEntry(past.replicas, past.at_ns, past.at_ns + down_ns)
+                for past in recommendations
+                if past.replicas >= stabilized and past.at_ns > down_cutoff
+            )
+            clear_at_ns = max(
+                (past.at_ns + down_ns for past in recommendations if past.replicas > raw and past.at_ns > down_cutoff),
+                default=None,
+            )
     step = Stabilization(
         path=Path.BEHAVIOR,
         raw=raw,

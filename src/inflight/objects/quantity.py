@@ -45,7 +45,7 @@ class Quantity:
     turn into this and back.
     """
 
-    __slots__ = ("_exponent", "_format", "_is_long", "_unscaled")
+    __slots__ = ("_exponent", "_format", "_is_long", "_milli", "_unscaled")
 
     def __init__(self, unscaled: int, exponent: int, form: Format, is_long: bool) -> None:
         """For this module's own functions; everyone else has `parse_quantity` and `from_milli`."""
@@ -53,6 +53,7 @@ class Quantity:
         self._exponent = exponent
         self._format = form
         self._is_long = is_long
+        self._milli: int | None = None
 
     @classmethod
     def from_milli(cls, milli: int, binary: bool = False) -> "Quantity":
@@ -88,7 +89,11 @@ class Quantity:
 
     def milli_value(self) -> int:
         """The int64 number of thousandths: away from zero in the short form, wrapping where upstream wraps."""
-        return self._scaled_to(_MILLI)
+        milli = self._milli
+        if milli is None:
+            # A decision asks each pod's requests again and again.
+            milli = self._milli = self._scaled_to(_MILLI)
+        return milli
 
     def value(self) -> int:
         """The int64 whole number, rounded and wrapped like `milli_value`."""
