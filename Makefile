@@ -28,7 +28,7 @@ lint: .venv/.run .venv/.dev ## ruff, mypy --strict, the arrows between the rooms
 bench: .venv/.run .venv/.dev ## print the figures of docs/performance.md, each beside its peer or bound
 	@for b in bench/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
-e2e: .venv/.run ## the stock HPA of a real control plane scales on Inflight (needs Go, etcd; PART=access|scaling|faults)
+e2e: .venv/.run ## the stock HPA of a real control plane scales on Inflight (needs Go; PART="install shapes ...")
 	$(BIN)/python conformance/cluster/run.py e2e $(PART)
 
 cluster: .venv/.run ## the same control plane left running, its kubeconfig printed, until Ctrl-C

@@ -75,9 +75,8 @@ class Keeper:
         self._process.wait()
 
 
-def keep(run: str, folder: Path) -> None:
-    if sys.stdin.buffer.read():
-        return
+def end(run: str) -> None:
+    """All that carries the mark of this run: asked to end, then made to."""
     until = time.monotonic() + GRACE_SECONDS
     while (running := processes_of(run)) and time.monotonic() < until:
         for pid in running:
@@ -87,7 +86,12 @@ def keep(run: str, folder: Path) -> None:
     for pid in running:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep(run: str, folder: Path) -> None:
+    if not sys.stdin.buffer.read():
+        end(run)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

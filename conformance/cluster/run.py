@@ -4,6 +4,7 @@
     python conformance/cluster/run.py e2e [PART ...]   starts everything, checks, stops everything; parts: see PARTS
     python conformance/cluster/run.py play             starts everything and leaves it running until Ctrl-C
     python conformance/cluster/run.py build            gets and builds the programs, and says what is missing
+    python conformance/cluster/run.py judge [PART ...] plants a fault for each part, and sees whether the part finds it
 
 Exit codes: 0 fine, 1 a check failed, 2 the control plane did not start, 3 a program is missing (it is named, and what
 does not need it was run).
@@ -27,6 +28,7 @@ from control_plane import ControlPlane, StartError, control_plane
 from finding import finding
 from install import install
 from outages import outages
+from plants import PLANTS
 from play import play
 from ports import ports
 from processes import RUN
@@ -72,8 +74,10 @@ LOGS = Path(__file__).resolve().parent.parent / ".cache" / "logs"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("e2e", "play", "build"))
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of e2e: {', '.join(PARTS)}; all by default")
+    parser.add_argument("what", choices=("e2e", "play", "build", "judge"))
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of e2e and judge: {', '.join(PARTS)}; all by default"
+    )
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
@@ -84,7 +88,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        return run(options.what, [part for part in PARTS if not options.parts or part in options.parts])
+        parts = [part for part in PARTS if not options.parts or part in options.parts]
+        return judge(parts) if options.what == "judge" else run(options.what, parts)
     except MissingError as error:
         print(f"MISSING: {error}", file=sys.stderr)
         return 3
@@ -109,7 +114,10 @@ def run(what: str, parts: Sequence[str]) -> int:
     try:
         with control_plane(programs, hpa_flags=flags, keep=LOGS, recording=recording) as plane:
             folder = plane.folder
-            print(f"Kubernetes {KUBERNETES} is up at {plane.url} after {time.monotonic() - begun:.1f} s", flush=True)
+            took = time.monotonic() - begun
+            print(
+                f"Kubernetes {KUBERNETES} is up at {plane.url} after {took:.1f} s, in {folder}, run {RUN}", flush=True
+            )
             if what == "play":
                 asyncio.run(play(plane, programs))
                 return 0
@@ -117,7 +125,8 @@ def run(what: str, parts: Sequence[str]) -> int:
     finally:
         left = leaks.left_behind(RUN, folder, before=before)
         for each in left:
-            print(f"LEFT BEHIND: {each}", file=sys.stderr)
+            print(f"LEFT BEHIND, and ended now: {each}", file=sys.stderr)
+        leaks.end(RUN)
     if not judge_recording(scaled=any(PARTS[part].scales for part in parts)):
         failed.append("recording")
     if left:
@@ -129,6 +138,19 @@ def run(what: str, parts: Sequence[str]) -> int:
         return 1
     print(f"{len(parts)} parts in {time.monotonic() - begun:.0f} s; nothing is left behind")
     return 3 if not_run else 0
+
+
+def judge(parts: Sequence[str]) -> int:
+    """Each part with its fault, on a control plane of its own. The exit code is that of what was not found."""
+    missed = []
+    for part in parts:
+        plant = PLANTS[part]
+        print(f"== {part}, with a fault: {plant.what}", flush=True)
+        with plant.within():
+            if run("e2e", [part]) != 1:
+                missed.append(f"{part} ({plant.what})")
+    print(f"NOT FOUND: {', '.join(missed)}" if missed else f"{len(parts)} parts found the fault planted for them")
+    return 1 if missed else 0
 
 
 def judge_recording(*, scaled: bool) -> bool:
