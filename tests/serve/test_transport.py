@@ -197,6 +197,21 @@ async def test_a_client_that_does_not_read_its_answers_is_shown_out(
         writer.transport.abort()
 
 
+async def test_a_client_that_goes_away_before_its_answer_is_no_defect(
+    server: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(5):
+        _, writer = await connect(server)
+        writer.write(request(server, "/metrics") * 20)
+        await writer.drain()
+        writer.transport.abort()
+    reader, writer = await connect(server)
+    writer.write(request(server, "/version"))
+    assert (await read_response(reader))[0] == 200
+    writer.close()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_health_check_may_ask_for_the_head_only(server: RunningServer) -> None:
     reader, writer = await connect(server)
     writer.write(b"HEAD /readyz HTTP/1.1\r\nHost: x\r\n\r\nGET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -187,8 +188,10 @@ class Front(Server):
             is_turned_away = response.status in {401, 403} and not connection.is_let_in
             if self.draining or is_turned_away:
                 answer.force_close()
-            await answer.prepare(request)
-            await answer.write_eof()
+            with suppress(ConnectionError):
+                # Clients go away before their answer, as kube-aggregator does when it looks whether we live.
+                await answer.prepare(request)
+                await answer.write_eof()
         finally:
             connection.answering_since = None
         self._telemetry.observe_duration(response.api, time.perf_counter() - begun)
