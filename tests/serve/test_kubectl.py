@@ -66,6 +66,32 @@ async def test_kubectl_finds_the_groups_by_discovery(pods: Any, clock: Any, tmp_
         code, out, err = await kubectl(server, tmp_path, "api-resources", "--api-group=external.metrics.k8s.io")
         assert code == 0, err
         assert "inflight_requests_waiting" in out
+        # Custom metrics have a slash in their name, and kubectl leaves such out; it reads their groups all the same.
+        code, out, err = await kubectl(server, tmp_path, "api-resources", "--output=name")
+        assert code == 0, err
+        names = out.split()
+        assert names
+        assert all(name.endswith(".external.metrics.k8s.io") and "/" not in name for name in names)
+
+
+async def test_kubectl_reads_the_version(pods: Any, clock: Any, tmp_path: Path) -> None:
+    async with start_server(pods, clock) as server:
+        code, out, err = await kubectl(server, tmp_path, "version", "--output=json")
+        assert code == 0, err
+        version = json.loads(out)["serverVersion"]
+        assert version["major"].isdecimal()
+        assert version["minor"].rstrip("+").isdecimal()
+        assert version["gitVersion"].startswith("v")
+
+
+async def test_a_workload_is_asked_for_by_its_name(pods: Any, clock: Any, tmp_path: Path) -> None:
+    """Without a cluster no workload is known, and the sentence says so."""
+    path = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/inference/deployments.apps/llm/inflight_requests"
+    async with start_server(pods, clock) as server:
+        code, _, err = await kubectl(server, tmp_path, "get", "--raw", path)
+        assert code == 1
+        assert err.startswith("Error from server (NotFound)")
+        assert "llm" in err
 
 
 async def test_kubectl_can_read_the_release(pods: Any, clock: Any, tmp_path: Path) -> None:
