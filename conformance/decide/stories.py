@@ -26,6 +26,8 @@ SELECTORS = [
     "app",
     "app!=db",
     "tier notin (x),app=web",
+    "app=web,tier=front",
+    "app=web,tier=front,app=web",
 ]
 BAD_SELECTORS = ["", "app=web=x", "!", "app in web", "a b", "app>x", "app=web,,"]
 EDGES = [0.9, 1.0, 1.1, 0.8, 1.2, 0.5, 1.5, 2.0, 0.95, 1.05, 0.0, 3.0, 0.7, 1.3]
@@ -48,6 +50,7 @@ class World:
         self.most = draw.weighted((8, 14), (0.5, 60), (0.7, 1), (0.4, 0))
         self.request = draw.weighted((5, "1"), (2, "250m"), (2, "2"), (1, "100u"), (0.3, "0"))
         self.pod_level = draw.chance(0.1)
+        self.tiers = draw.chance(0.5)
         self.edges = [*EDGES, *tolerance_edges(hpa, flags)]
         self.scale = draw.choice(self.edges)
         self.drift = draw.chance(0.5)
@@ -77,7 +80,7 @@ class World:
         draw = self.draw
         self.made += 1
         requests = {"cpu": self.request, "memory": draw.choice(["128Mi", "1Gi"])}
-        if draw.chance(0.02):
+        if draw.chance(0.15 if self.pod_level else 0.02):
             del requests["cpu"]
         containers: list[dict[str, Any]] = [{"name": "main", "resources": {"requests": requests}}]
         if draw.chance(0.3):
@@ -99,7 +102,7 @@ class World:
                 )
             }
         pod = {
-            "metadata": {"name": f"web-{self.made}", "labels": {"app": "web"}},
+            "metadata": {"name": f"web-{self.made}", "labels": self.labels()},
             "spec": spec,
             "status": {"phase": "Running"},
         }
@@ -108,6 +111,9 @@ class World:
         )
         self.ready(pod, age)
         return pod
+
+    def labels(self) -> dict[str, str]:
+        return {"app": "web", **({"tier": self.draw.weighted((9, "front"), (1, "back"))} if self.tiers else {})}
 
     def ready(self, pod: dict[str, Any], age: float) -> None:
         draw = self.draw
@@ -225,6 +231,9 @@ def story(draw: Draw, name: str, release: str) -> dict[str, Any]:
         gates["HPAConfigurableTolerance"] = draw.chance(0.5 if release == "1.36" else 0.9)
     if draw.chance(0.1):
         gates["PodLevelResources"] = draw.chance(0.5)
+    if release != "1.36" and draw.chance(0.15):
+        gate = draw.choice(["HPAGeneration", "HPAOptimizedSelectorStore", "StaleControllerConsistencyHPA"])
+        gates[gate] = draw.chance(0.2)
     if draw.chance(0.01):
         gates["NoSuchGate"] = True
     if gates:

@@ -1,11 +1,9 @@
 """Records: what is written is read back and decided again to the last bit; what is damaged is refused with a reason."""
 
 import copy
-import gzip
 import itertools
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,20 +27,17 @@ from inflight.hpa.record import (
 from inflight.objects import to_json
 
 from .builders import SECOND, START, Story, external, hpa, observe, pods, total
+from .judged import judged_lines, pairs_of
 from .test_laws import answers_to, fleets, memories, specs
-
-DATA = Path(__file__).parent / "data"
 
 
 def judged_stories(limit: int) -> Iterator[StoryLine]:
-    with gzip.open(DATA / "judged-1.37.jsonl.gz", "rt", encoding="utf-8") as file:
-        for line in file:
-            pair = json.loads(line)
-            if "steps" in pair["case"] and not pair["answer"].get("error") and limit > 0:
-                limit -= 1
-                case = read_case(pair["case"])
-                assert isinstance(case, StoryLine)
-                yield case
+    for pair in pairs_of(judged_lines("1.37")):
+        if "steps" in pair["case"] and not pair["answer"].get("error") and limit > 0:
+            limit -= 1
+            case = read_case(pair["case"])
+            assert isinstance(case, StoryLine)
+            yield case
 
 
 def line_of(**changes: Any) -> bytes:

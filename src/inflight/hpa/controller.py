@@ -62,7 +62,9 @@ class Rules(msgspec.Struct, frozen=True):
     object_error_in_order: bool
     """1.37: the text of a failed Object request has its parts in the right places."""
     ambiguous_by_example: bool
-    """1.37: the text about several HPAs on the same pods names two of them."""
+    """1.37: the text about several HPAs on the same pods speaks of examples."""
+    names_two_hpas: bool
+    """1.37, gate HPAOptimizedSelectorStore: it names two of them, else all."""
     observes_generation: bool
     """1.37, gate HPAGeneration: the status says which generation it is about."""
     saturate: bool
@@ -122,6 +124,7 @@ def _rules(
         object_average_named=minor >= 33,
         object_error_in_order=minor >= 37,
         ambiguous_by_example=minor >= 37,
+        names_two_hpas=release.enabled("HPAOptimizedSelectorStore"),
         observes_generation=release.enabled("HPAGeneration"),
         saturate=architecture == "arm64",
         tolerance=tolerance,

@@ -197,7 +197,8 @@ class _Sync:
                 problem = BAD_SELECTOR + error.upstream
             if pods and len(hpas) > 1:
                 verdict, event = Reason.AMBIGUOUS_SELECTOR, "AmbiguousSelector"
-                problem = ambiguous_selector(text, hpas, self.rules.ambiguous_by_example)
+                named = hpas[:2] if self.rules.names_two_hpas else hpas
+                problem = ambiguous_selector(text, named, self.rules.ambiguous_by_example)
         if not problem:
             return pods
         self.events.append(f"Warning {event}: {problem}")

@@ -41,5 +41,5 @@ MESSAGES = {
 def ambiguous_selector(selector: str, hpas: tuple[str, ...], by_example: bool) -> str:
     """The text of AmbiguousSelector, which changed in 1.37."""
     if by_example:
-        return f"pods by selector {selector} are controlled by more than one HPA (e.g. [{' '.join(hpas[:2])}])"
+        return f"pods by selector {selector} are controlled by more than one HPA (e.g. [{' '.join(hpas)}])"
     return f"pods by selector {selector} are controlled by multiple HPAs: [{' '.join(hpas)}]"
