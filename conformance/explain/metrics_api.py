@@ -24,6 +24,8 @@ class MetricsApi:
         self.external: dict[str, list[str]] = {}
         self.pods: dict[str, dict[str, str]] = {}
         """Metric, then value by pod."""
+        self.objects: dict[str, str] = {}
+        """Value by `RESOURCE/NAME/METRIC`, as in the path."""
         self.cpu: dict[str, str] = {}
         """By pod; a pod that is not listed has no value yet."""
         self.port = 0
@@ -64,6 +66,13 @@ class MetricsApi:
             ):
                 items = [_of_pod(pod, namespace, metric, value) for pod, value in self.pods[metric].items()]
                 return _list(f"custom.metrics.k8s.io/{version}", "MetricValueList", items)
+            case ["apis", "custom.metrics.k8s.io", version, "namespaces", namespace, resource, name, metric] if (
+                f"{resource}/{name}/{metric}" in self.objects
+            ):
+                value = self.objects[f"{resource}/{name}/{metric}"]
+                described = {"kind": "Deployment", "namespace": namespace, "name": name, "apiVersion": "apps/v1"}
+                item = {"describedObject": described, "metric": {"name": metric}, "metricName": metric, **_stamp()}
+                return _list(f"custom.metrics.k8s.io/{version}", "MetricValueList", [{**item, "value": value}])
             case ["apis", "metrics.k8s.io", _, "namespaces", namespace, "pods"]:
                 app = selector.removeprefix("app=")
                 items = [_usage(pod, namespace, cpu) for pod, cpu in self.cpu.items() if pod.startswith(app)]

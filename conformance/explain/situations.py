@@ -86,7 +86,7 @@ async def slow_to_come_down(stand: Stand) -> None:
     period_ns = round((SYNC_SECONDS + 2) * 1e9)
     if not hold["at_least_ns"] - 10**9 <= fell_ns <= hold["at_most_ns"] + period_ns:
         raise CheckError(f"slow-down: held from {hold['at_least_ns']} to {hold['at_most_ns']} said, fell at {fell_ns}")
-    stand.say("slow-down: it fell between the two times that were said")
+    stand.say(f"slow-down: it fell at {status['lastScaleTime']}, between the two times that were said")
 
 
 async def flapping(stand: Stand) -> None:
@@ -188,6 +188,24 @@ async def two_metrics(stand: Stand) -> None:
         before = 7
     expect("pair", answer, "Of the proposals 2, 7 the highest counts: 7")
     await stand.compare("pair", answer, before)
+
+
+async def custom(stand: Stand) -> None:
+    """Metrics of pods and of an object: one pod has no value, and the object's Value target counts ready pods."""
+    await stand.deploy("mixed", 4)
+    first, *others = stand.pods.of_app("mixed")
+    stand.metrics.pods["mixed"] = dict.fromkeys(others, "13")
+    stand.metrics.objects["deployments.apps/mixed/queue"] = "36"
+    described = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "mixed"}
+    queue = {"describedObject": described, "metric": {"name": "queue"}, "target": {"type": "Value", "value": "30"}}
+    mean = {"metric": {"name": "mixed"}, "target": {"type": "AverageValue", "averageValue": "10"}}
+    metrics = {"type": "Pods", "pods": mean}, {"type": "Object", "object": queue}
+    await stand.autoscale("mixed", *metrics, behavior={"scaleUp": {"selectPolicy": "Disabled"}})
+    await stand.until("a sync", lambda status: reason(status, "ScalingActive") == "ValidMetricFound", "mixed")
+    answer = await stand.ask("mixed")
+    said = f"Pod {first} has no value and counts as 0", "a ratio of 1.2", "Of the proposals 4, 5 the highest counts: 5"
+    expect("mixed", answer, *said, "Scaling up is disabled")
+    await stand.compare("mixed", answer, 4)
 
 
 async def tolerance(stand: Stand) -> None:
@@ -312,5 +330,5 @@ async def restart(stand: Stand) -> None:
 
 TOGETHER = (
     not_scaling_up, stuck_at_max, slow_to_come_down, flapping, metric_missing, rollout, at_zero, paused, two_metrics,
-    tolerance, what_if, watched,
+    custom, tolerance, what_if, watched,
 )  # fmt: skip

@@ -156,7 +156,7 @@ def _evidence(record: Record, known: Known) -> list[str]:
     now_ns, sentences = record.now_ns, []
     for each in known.evidence:
         at = "" if each.at_ns is None else clock(each.at_ns, now_ns)
-        ago = "" if each.at_ns is None else f"{max(now_ns - each.at_ns, 0) / NANOSECONDS:.0f} s ago"
+        ago = "" if each.at_ns is None else f"{max(now_ns - each.at_ns, 0) // NANOSECONDS} s ago"
         match each.code:
             case EvidenceCode.TOOK_OVER:
                 first = next((w for w in known.remembered.memory.recommendations if w.at_ns == each.at_ns), None)
