@@ -21,7 +21,7 @@ async def as_a_person(scene: Stage) -> None:
     kubectl = scene.kubectl
     if kubectl is None:
         scene.not_run.append(
-            "what kubectl shows: there is no kubectl (Debian package kubernetes-client, or kubernetes.io)"
+            "what kubectl shows: there is no kubectl (https://kubernetes.io/docs/tasks/tools/), nor Go to build it"
         )
         return
     labels = {"app": NAME}

@@ -5,6 +5,7 @@ kube-apiserver and kube-controller-manager are not packaged anywhere that a dist
 from their Go module. etcd is Debian's.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 CACHE = HERE.parent / ".cache"
 ROOT = HERE.parents[1]
 KUBERNETES = "1.37.2"
+AUTOSCALING_V2 = (1, 23)
 
 
 class MissingError(Exception):
@@ -41,7 +43,28 @@ def _etcd() -> Path:
 
 
 def _kubectl() -> Path | None:
-    return _on_path_or_of_debian("kubectl", "kubernetes-client")
+    """None where there is none, and no Go to build it. Debian's is the last to be asked: releases before 13 have one that
+    does not know autoscaling/v2.
+    """
+    found = shutil.which("kubectl")
+    if found:
+        return Path(found)
+    built = CACHE / f"kubernetes-{KUBERNETES}" / "kubectl"
+    if not built.is_file() and shutil.which("go"):
+        _build(built, "./kubectl-main")
+    if built.is_file():
+        return built
+    packaged = _on_path_or_of_debian("kubectl", "kubernetes-client")
+    return packaged if packaged is not None and _knows_autoscaling_v2(packaged) else None
+
+
+def _knows_autoscaling_v2(kubectl: Path) -> bool:
+    done = subprocess.run([kubectl, "version", "--client", "-o", "json"], check=False, capture_output=True)
+    try:
+        version = json.loads(done.stdout)["clientVersion"]
+        return (int(version["major"]), int(version["minor"].rstrip("+"))) >= AUTOSCALING_V2
+    except (ValueError, LookupError):
+        return False
 
 
 def _on_path_or_of_debian(program: str, package: str) -> Path | None:
@@ -74,14 +97,15 @@ def _control_plane() -> Path:
     folder = CACHE / f"kubernetes-{KUBERNETES}"
     binary = folder / "control-plane"
     if not binary.is_file():
-        _build(binary)
+        _build(binary, ".")
     for name in ("kube-apiserver", "kube-controller-manager"):
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(binary.name)
     return folder
 
 
-def _build(binary: Path) -> None:
+def _build(binary: Path, package: str) -> None:
+    """Raises MissingError."""
     go = shutil.which("go")
     if go is None:
         raise MissingError("go: Go 1.26 or newer is needed to build Kubernetes (https://go.dev/dl/)")
@@ -90,14 +114,14 @@ def _build(binary: Path) -> None:
     flags = ["-s", "-w"]
     for name, value in (("gitVersion", f"v{KUBERNETES}"), ("gitMajor", major), ("gitMinor", minor)):
         flags += ["-X", f"{version}.{name}={value}"]
-    print(f"building Kubernetes {KUBERNETES}, once, for some minutes", file=sys.stderr, flush=True)
+    print(f"building {binary.name} of Kubernetes {KUBERNETES}, once, for some minutes", file=sys.stderr, flush=True)
     binary.parent.mkdir(parents=True, exist_ok=True)
     unfinished = binary.with_suffix(".unfinished")
-    command: list[str | Path] = [go, "build", "-ldflags", " ".join(flags), "-o", unfinished, "."]
+    command: list[str | Path] = [go, "build", "-ldflags", " ".join(flags), "-o", unfinished, package]
     done = subprocess.run(command, cwd=HERE, env={**os.environ, "GOFLAGS": _go_flags()}, check=False)
     if done.returncode:
         raise MissingError(
-            f"kube-apiserver and kube-controller-manager {KUBERNETES}: go build ended with {done.returncode}"
+            f"{binary.name} of Kubernetes {KUBERNETES}: go build ended with {done.returncode}"
             " (see above; it needs Go 1.26 or newer and a Go module proxy)"
         )
     unfinished.rename(binary)
