@@ -43,8 +43,8 @@ def _etcd() -> Path:
 
 
 def _kubectl() -> Path | None:
-    """None where there is none, and no Go to build it. Debian's is the last to be asked: releases before 13 have one that
-    does not know autoscaling/v2.
+    """None where there is none, and no Go to build it. Debian's is the last to be asked: before its release 13 it does
+    not know autoscaling/v2.
     """
     found = shutil.which("kubectl")
     if found:
