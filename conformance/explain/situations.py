@@ -3,9 +3,11 @@
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
-from stand import SYNC_SECONDS, CheckError, Stand, able, cpu, expect, external, reason
+from played_pods import NAMESPACE
+from stand import INFLIGHT, SYNC_SECONDS, CheckError, Stand, able, cpu, expect, external, reason
 
 from inflight.hpa import read_record
 from inflight.objects import parse_time
@@ -235,6 +237,37 @@ async def what_if(stand: Stand) -> None:
     stand.compared += 1
 
 
+async def other_ways_in(stand: Stand) -> None:
+    """Through `kubectl proxy`, where there is a kubectl; and as somebody who may read nothing."""
+    stand.metrics.external["asked"] = ["60"]
+    await stand.deploy("asked", 2)
+    await stand.autoscale("asked", external("asked", "30"))
+    await stand.until("a sync", lambda status: able(status) == "ReadyForNewScale", "asked")
+    base = [str(INFLIGHT), "explain", "hpa/asked", "-n", NAMESPACE]
+    _, complaint = await stand.run([*base, "--kubeconfig", str(stand.plane.folder / "nobody.kubeconfig")], code=2)
+    for phrase in (
+        "you may not read it",
+        f"kubectl auth can-i get horizontalpodautoscalers.autoscaling -n {NAMESPACE}",
+    ):
+        if phrase not in complaint:
+            raise CheckError(f"asked: {phrase!r} is not said to nobody: {complaint}")
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        return
+    command = [kubectl, "proxy", "--port=0", f"--kubeconfig={stand.plane.admin_kubeconfig}"]
+    proxy = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert proxy.stdout is not None
+        async with asyncio.timeout(30):
+            line = (await proxy.stdout.readline()).decode()
+        said, _ = await stand.run([*base, "--server", f"http://{line.split()[-1]}"])
+        if "stays at 2: external metric asked is 60 over 2 replicas" not in said:
+            raise CheckError(f"asked: through kubectl proxy: {said}")
+    finally:
+        proxy.terminate()
+        await proxy.wait()
+
+
 async def watched(stand: Stand) -> None:
     """Follows an HPA whose load moves; what it says before each sync is what the controller does in it."""
     stand.metrics.external["live"] = ["60"]
@@ -330,5 +363,5 @@ async def restart(stand: Stand) -> None:
 
 TOGETHER = (
     not_scaling_up, stuck_at_max, slow_to_come_down, flapping, metric_missing, rollout, at_zero, paused, two_metrics,
-    custom, tolerance, what_if, watched,
+    custom, tolerance, what_if, other_ways_in, watched,
 )  # fmt: skip

@@ -137,14 +137,17 @@ class Stand:
         return Answer(plain, " ".join(text.split()))
 
     async def _run(self, name: str, *arguments: str, code: int) -> str:
-        command = self.command(name, *arguments)
+        return (await self.run(self.command(name, *arguments), code))[0]
+
+    async def run(self, command: list[str], code: int = 0) -> tuple[str, str]:
+        """What was printed and what was complained of. Raises CheckError for another exit code."""
         process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
         out, err = await process.communicate()
         if process.returncode != code:
             raise CheckError(f"{' '.join(command)} ended with {process.returncode}: {out.decode()}{err.decode()}")
-        return out.decode()
+        return out.decode(), err.decode()
 
     def command(self, name: str, *arguments: str) -> list[str]:
         flags = [part for flag, value in FLAGS.items() for part in ("--controller", f"{flag}={value}")]

@@ -153,6 +153,16 @@ async def test_without_a_controller_each_period_has_its_look(cluster: FakeCluste
     assert [block.is_news for block in blocks][1:] == [False] * 2
 
 
+async def test_a_controller_that_writes_nothing_though_the_load_moved_is_noticed(cluster: FakeCluster) -> None:
+    cluster.sync()  # its last
+    cluster.put_external("155")
+    blocks = await watch_for(cluster, 5)
+    codes = [[note.code for note in block.answer.live.notes] for block in blocks if block.answer is not None]
+    assert "NotSyncing" not in codes[2]
+    assert "NotSyncing" in codes[-1]
+    assert blocks[3].is_news
+
+
 def test_ctrl_c_ends_the_command_well_and_the_record_is_whole(cluster: FakeCluster, tmp_path: Path) -> None:
     path = tmp_path / "record.jsonl"
     current = {"metric": {"name": "load"}, "current": {"averageValue": "30"}}

@@ -29,6 +29,8 @@ class NoteCode(StrEnum):
 
     SCALE_ERROR = "ScaleError"
     """The target's scale cannot be read: what the controller is told."""
+    NOT_SYNCING = "NotSyncing"
+    """Watched: the values move, and the controller writes nothing of it."""
     ROLLOUT = "Rollout"
     FLAPPING = "Flapping"
     RESCALES = "Rescales"

@@ -15,6 +15,7 @@ from inflight.observe.agreement import Agreement, written_at
 from inflight.observe.answer import LiveAnswer, Seen, decision_of
 from inflight.observe.looking.errors import Failure, ObserveError
 from inflight.observe.looking.look import Look
+from inflight.observe.notes import Note, NoteCode
 from inflight.observe.recorder import Memories, Recorder
 from inflight.observe.syncs import StatusWatch, as_synced
 
@@ -22,6 +23,7 @@ NANOSECONDS = 1_000_000_000
 MILLISECOND = 1_000_000
 LEAD_SECONDS = 0.3
 """So long before a sync its look begins, and as long as looks take: load that moves in between is missed."""
+SILENT_SYNCS = 3
 AS_COMPUTED = ", as computed"
 _ALARMING = {Agreement.NEVER_SYNCED, Agreement.CONTROLLER_FORBIDDEN, Agreement.UNEXPLAINED}
 
@@ -84,6 +86,8 @@ class Watch:
         self._look_seconds = LEAD_SECONDS
         self._period = parts.period_seconds
         self._due_ns: int | None = None
+        self._silent = 0
+        """Syncs in a row that should have written the status and did not."""
         self.tally = Tally()
 
     async def blocks(self, stop: asyncio.Event) -> AsyncIterator[Block]:
@@ -125,10 +129,15 @@ class Watch:
         return Block(answer, is_news, followed, is_routine=followed.endswith(AS_COMPUTED) and "->" not in followed)
 
     def _with_problem(self, answer: LiveAnswer) -> LiveAnswer:
-        problem = self._parts.status.problem
-        if not problem:
-            return answer
-        live = msgspec.structs.replace(answer.live, unseen=(*answer.live.unseen, problem))
+        live, problem = answer.live, self._parts.status.problem
+        if problem:
+            live = msgspec.structs.replace(live, unseen=(*live.unseen, problem))
+        if self._silent >= SILENT_SYNCS:
+            text = (
+                f"For {self._silent} sync periods the values have been others than those of the status, and the"
+                " controller has written nothing: it does not sync this HPA. Does a kube-controller-manager run?"
+            )
+            live = msgspec.structs.replace(live, notes=(Note(NoteCode.NOT_SYNCING, text), *live.notes))
         return msgspec.structs.replace(answer, live=live)
 
     def _settle(self, look: Look) -> str:
@@ -145,6 +154,9 @@ class Watch:
         synced = None
         if look.hpa.metadata.uid == record.hpa.metadata.uid:
             synced = as_synced(record, decision, status, pending.later, at_ns)
+        has_written = status != pending.seen.look.hpa.status
+        has_moved = synced is None or synced.observation.answers != record.observation.answers
+        self._silent = self._silent + 1 if has_moved and not has_written else 0
         if synced is None:
             self.tally.lost += 1
             self._lose()
@@ -225,6 +237,7 @@ def _key(answer: LiveAnswer) -> Any:
         explanation.memory.highest,
         explanation.bound_by,
         answer.live.comparison.code if answer.live.comparison.code in _ALARMING else "",
+        any(note.code is NoteCode.NOT_SYNCING for note in answer.live.notes),
         tuple((metric.calculation.verdict, metric.calculation.replicas, metric.error) for metric in trace.metrics),
     )
 
