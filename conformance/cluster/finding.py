@@ -27,7 +27,7 @@ from load import Load
 from manifests import autoscaler, deployment, external_metric, object_metric, pods_metric
 from polling import Polling
 from shapes import SLOW
-from stage import Stage, Waiting
+from stage import Stage, Waiting, all_at_once
 
 METRIC = "inflight_requests"
 UNKNOWN_SECONDS = 5.0
@@ -49,9 +49,7 @@ async def finding(scene: Stage) -> None:
         _slow_to_start,
         _short_lived,
     )
-    async with asyncio.TaskGroup() as group:
-        for case in cases:
-            group.create_task(_and_away(scene, case))
+    await all_at_once(*(_and_away(scene, case) for case in cases))
 
 
 async def _and_away(scene: Stage, case: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:

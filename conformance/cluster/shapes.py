@@ -16,7 +16,7 @@ from engine import Play
 from kubectl import Plain, apply, merge, path_of, read_objects
 from load import Load
 from programs import ROOT
-from stage import CheckError, Stage, Waiting
+from stage import CheckError, Stage, Waiting, all_at_once
 
 from inflight.objects import parse_quantity
 
@@ -83,9 +83,7 @@ async def shapes(scene: Stage) -> None:
     without_hpa = {name for name in there if not any(map(_is_hpa, read_objects(EXAMPLES / name)))}
     if there - without_hpa != known:
         raise CheckError(f"examples and checks differ: {sorted((there - without_hpa) ^ known)}")
-    async with asyncio.TaskGroup() as group:
-        for shape in SHAPES:
-            group.create_task(_up_and_down(scene, shape))
+    await all_at_once(*(_up_and_down(scene, shape) for shape in SHAPES))
 
 
 async def _up_and_down(scene: Stage, shape: Shape) -> None:

@@ -8,7 +8,7 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 import isolation
@@ -225,6 +225,13 @@ async def stage(plane: ControlPlane, programs: Programs) -> AsyncIterator[Stage]
             how = "kubectl apply" if scene.kubectl else "server-side apply"
             scene.say(f"{MANIFEST.relative_to(ROOT)} applied ({how}); two replicas Ready, three APIServices Available")
             yield scene
+
+
+async def all_at_once(*checks: Coroutine[Any, Any, None]) -> None:
+    """Each to its end, whatever becomes of the others. Raises what went wrong, together."""
+    outcomes = await asyncio.gather(*checks, return_exceptions=True)
+    if wrong := [outcome for outcome in outcomes if isinstance(outcome, Exception)]:
+        raise ExceptionGroup(f"{len(wrong)} of {len(checks)}", wrong)
 
 
 def _is_free(port: int) -> bool:
