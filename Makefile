@@ -4,9 +4,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 LAB_ARGS ?=
 PART ?=
+EXACT_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint bench e2e cluster clean
+.PHONY: help setup lab test lint bench e2e cluster exact clean
 
 help: ## show these verbs
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,9 @@ lint: .venv/.run .venv/.dev ## ruff, mypy --strict, the arrows between the rooms
 
 bench: .venv/.run .venv/.dev ## print the figures of docs/performance.md, each beside its peer or bound
 	@for b in bench/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+exact: .venv/.run ## decisions against the unmodified HPA controller, 1,000,000 syncs a release (needs Go; goes on where it was cut off)
+	@$(BIN)/python conformance/decide/exact.py $(EXACT_ARGS)
 
 e2e: .venv/.run ## the stock HPA of a real control plane scales on Inflight (needs Go; PART="install shapes ...")
 	$(BIN)/python conformance/cluster/run.py e2e $(PART)
