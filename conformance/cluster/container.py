@@ -44,7 +44,9 @@ class Replica:
         self.pod = pod
         self.api = api
         self._container: Mapping[str, Any] = pod.plain["spec"]["containers"][0]
-        self._account = folder / pod.name
+        # Where there is one place for all, its files are those of no pod, and outlive each.
+        self._is_alone = isolation.kind() != "folder"
+        self._account = folder / (pod.name if self._is_alone else "account")
         self._ca = ca
         self.log = folder / f"inflight-{pod.name}.log"
         self.arguments = [str(each) for each in self._container["args"]]
@@ -93,10 +95,9 @@ class Replica:
 
     async def renew(self) -> None:
         """A new token in the place of the old one, written beside it first: nobody reads a half."""
-        spec: dict[str, Any] = {
-            "expirationSeconds": TOKEN_SECONDS,
-            "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": self.pod.name, "uid": self.pod.uid},
-        }
+        spec: dict[str, Any] = {"expirationSeconds": TOKEN_SECONDS}
+        if self._is_alone:
+            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": self.pod.name, "uid": self.pod.uid}
         account = self.pod.plain["spec"].get("serviceAccountName", "default")
         path = f"/api/v1/namespaces/{self.pod.namespace}/serviceaccounts/{account}/token"
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}

@@ -80,6 +80,8 @@ async def _as_the_manifest_says(scene: Stage) -> None:
     for replica in scene.replicas:
         command = Path(f"/proc/{replica.pid}/cmdline").read_text().split("\0")[:-1]
         arguments = command[command.index("serve") :]
+        if isolation.kind() == "kubeconfig" and arguments[-2] == "--kubeconfig":
+            arguments = arguments[:-2]
         exact += arguments == wanted
         at = arguments.index(PORT_FLAG) + 1
         if arguments[:at] + arguments[at + 1 :] != wanted[:at] + wanted[at + 1 :]:

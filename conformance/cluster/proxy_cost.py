@@ -28,10 +28,12 @@ async def proxy_cost(plane: ControlPlane) -> str:
                     await answer.read()
                 found.append(time.perf_counter() - begun)
         late = await _watch_delay(plane, session)
-    p50, p99 = (_at(through, share) - _at(direct, share) for share in (0.5, 0.99))
+    with_it, without = (
+        f"{_at(each, 0.5) * 1e3:.1f} ms (p99 {_at(each, 0.99) * 1e3:.1f})" for each in (through, direct)
+    )
     return (
-        f"the proxy adds {p50 * 1e3:.1f} ms to a request (p99 {p99 * 1e3:.1f} ms, without it"
-        f" {_at(direct, 0.5) * 1e3:.1f} and {_at(direct, 0.99) * 1e3:.1f} ms) and {late * 1e3:.1f} ms to a watch's news"
+        f"through the recording proxy a request takes {with_it}, without it {without};"
+        f" a watch's news comes {late * 1e3:.1f} ms later"
     )
 
 
