@@ -24,11 +24,13 @@ mount -t tmpfs -o size=64k,mode=755 tmpfs "$run"
 mkdir -p /var/run/secrets/kubernetes.io/serviceaccount
 mount --bind "$account" /var/run/secrets/kubernetes.io/serviceaccount
 mount -o remount,bind,ro /var/run/secrets/kubernetes.io/serviceaccount
-[ "$tmp" = no ] || mount -t tmpfs -o size=1m,mode=1777 tmpfs /tmp
+mount -t tmpfs -o size=1m,mode=1777 tmpfs "$tmp"
 mount -o remount,bind,ro /
 exec unshare --user --map-user="$user" --map-group="$user" -- "$@"
 """
-"""The account's files read-only, an empty /tmp of 1 MiB in memory, all else read-only, no capabilities."""
+"""The account's files read-only, an empty folder for temporary files of 1 MiB in memory, all else read-only, no
+capabilities.
+"""
 UNSHARE = ("unshare", "--user", "--map-root-user", "--mount", "--propagation", "private")
 SECONDS = 10
 
@@ -76,9 +78,9 @@ def tidy() -> None:
 
 
 def _own_tmp() -> str:
-    """Not where the program itself lies in /tmp, which an empty one would hide."""
+    """Where temporary files go: not where the program itself lies, which an empty folder would hide."""
     places = (Path(sys.prefix), Path(sys.base_prefix), Path(__file__))
-    return "no" if any(place.resolve().is_relative_to("/tmp") for place in places) else "yes"  # noqa: S108
+    return "/var/tmp" if any(place.resolve().is_relative_to("/tmp") for place in places) else "/tmp"  # noqa: S108
 
 
 def _can_unshare() -> bool:
