@@ -299,6 +299,9 @@ def main() -> int:
     except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"exact: {error}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("cut off before anything was played\n")
+        return 3
 
 
 if __name__ == "__main__":

@@ -18,12 +18,12 @@ def target_milli(draw: Draw) -> int:
 def metric(draw: Draw, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """An entry of spec.metrics, and what the story has to know to answer it."""
     kind = draw.weighted((4, "External"), (3, "Pods"), (4, "Resource"), (1.5, "ContainerResource"), (2.5, "Object"))
-    name = draw.choice(["load", "queue", f"m{index}"])
+    name = draw.choice(["load", "queue", f"m{index}", "vllm:num_requests_running"])
     milli = target_milli(draw)
     plan: dict[str, Any] = {"kind": kind, "milli": milli, "percent": None, "average": True}
     if kind in {"Resource", "ContainerResource"}:
         resource = draw.weighted((5, "cpu"), (2, "memory"), (0.3, "nvidia.com/gpu"))
-        container = draw.weighted((5, "main"), (1, "side"), (0.3, "gone"))
+        container = draw.weighted((5, "main"), (1, "side"), (0.3, "gone"), (0.3, "proxy"), (0.2, "init"))
         if draw.chance(0.65):
             plan["percent"] = draw.weighted(
                 (3, draw.choice([50, 80, 100])), (2, draw.randint(1, 300)), (0.2, 2**31 - 1)
@@ -34,6 +34,8 @@ def metric(draw: Draw, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
                 "type": draw.choice(["AverageValue", "Utilization", "Value"]),
                 "averageValue": quantity(draw, milli),
             }
+        if draw.chance(0.02):
+            target["value"] = "1"  # which nobody looks at
         source: dict[str, Any] = {"name": resource, "target": target}
         plan["key"] = f"resource/{resource}"
         if kind == "ContainerResource":
@@ -58,6 +60,9 @@ def metric(draw: Draw, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
     target = {"type": type_, field: quantity(draw, milli)}
     if kind == "External":
         return {"type": kind, "external": {"metric": identifier, "target": target}}, plan
+    if draw.chance(0.1):
+        # Both may be there, and the type decides.
+        target["value" if plan["average"] else "averageValue"] = quantity(draw, target_milli(draw))
     described = draw.choice(
         [
             {"kind": "Service", "name": "s", "apiVersion": "v1"},

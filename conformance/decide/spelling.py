@@ -76,15 +76,14 @@ def quantity(draw: Draw, milli: int) -> str:
 
 
 def label_selector(draw: Draw) -> dict[str, Any] | None:
-    shape = draw.weighted((6, "none"), (1, "empty"), (3, "labels"), (2, "expressions"), (0.3, "wrong"))
+    shape = draw.weighted((6, "none"), (1, "empty"), (3, "labels"), (2, "expressions"), (1, "both"), (0.3, "wrong"))
     if shape == "none":
         return None
     if shape == "empty":
         return {}
+    labels = {key: str(draw.randrange(3)) for key in draw.sample(["a", "b", "model"], draw.randint(1, 2))}
     if shape == "labels":
-        return {
-            "matchLabels": {key: str(draw.randrange(3)) for key in draw.sample(["a", "b", "model"], draw.randint(1, 2))}
-        }
+        return {"matchLabels": labels}
     if shape == "wrong":
         return {
             "matchExpressions": [
@@ -101,7 +100,12 @@ def label_selector(draw: Draw) -> dict[str, Any] | None:
         }
     operator = draw.choice(["In", "NotIn", "Exists", "DoesNotExist"])
     values = {"values": draw.sample(["b", "a", "c"], draw.randint(1, 3))} if operator in {"In", "NotIn"} else {}
-    return {"matchExpressions": [{"key": draw.choice(["k", "z"]), "operator": operator, **values}]}
+    selector: dict[str, Any] = {"matchExpressions": [{"key": draw.choice(["k", "z"]), "operator": operator, **values}]}
+    if shape == "both":
+        selector["matchLabels"] = labels
+        if draw.chance(0.5):
+            selector["matchExpressions"].append({"key": draw.choice(["a", "k", "y"]), "operator": "Exists"})
+    return selector
 
 
 def key_suffix(selector: dict[str, Any] | None) -> str:

@@ -50,7 +50,7 @@ class World:
         self.most = draw.weighted((8, 14), (0.5, 60), (0.7, 1), (0.4, 0))
         self.request = draw.weighted((5, "1"), (2, "250m"), (2, "2"), (1, "100u"), (0.3, "0"))
         self.pod_level = draw.chance(0.1)
-        self.tiers = draw.chance(0.5)
+        self.tiers, self.gpus = draw.chance(0.5), draw.chance(0.3)
         self.edges = [*EDGES, *tolerance_edges(hpa, flags)]
         self.scale = draw.choice(self.edges)
         self.drift = draw.chance(0.5)
@@ -80,6 +80,8 @@ class World:
         draw = self.draw
         self.made += 1
         requests = {"cpu": self.request, "memory": draw.choice(["128Mi", "1Gi"])}
+        if self.gpus:
+            requests["nvidia.com/gpu"] = "1"
         if draw.chance(0.15 if self.pod_level else 0.02):
             del requests["cpu"]
         containers: list[dict[str, Any]] = [{"name": "main", "resources": {"requests": requests}}]
@@ -98,7 +100,14 @@ class World:
         if self.pod_level:
             spec["resources"] = {
                 "requests": draw.choice(
-                    [{"cpu": "3"}, {"memory": "2Gi"}, {"cpu": "3", "memory": "1Gi"}, {}, {"nvidia.com/gpu": "1"}]
+                    [
+                        {"cpu": "3"},
+                        {"memory": "2Gi"},
+                        {"cpu": "3", "memory": "1Gi"},
+                        {},
+                        {"nvidia.com/gpu": "1"},
+                        {"hugepages-2Mi": "4Mi"},
+                    ]
                 )
             }
         pod = {
@@ -134,6 +143,8 @@ class World:
             if draw.chance(0.03):
                 del condition["lastTransitionTime"]
             status["conditions"] = [{"type": "Initialized", "status": "True"}, condition]
+            if draw.chance(0.01):
+                status["conditions"].append({**condition, "status": draw.choice(["True", "False"])})
 
     def change(self, pod: dict[str, Any]) -> None:
         if self.draw.chance(0.2):
@@ -149,6 +160,9 @@ class World:
         answers: dict[str, Any] = {}
         for plan in self.plans:
             answers[plan["key"]] = self.answer(plan, replicas, status)
+            if "?" in plan["key"] and draw.chance(0.1):
+                # The key with the selector comes first.
+                answers[plan["key"].partition("?")[0]] = self.answer(plan, replicas, status)
         return {key: value for key, value in answers.items() if value is not None or draw.chance(0.5)}
 
     def answer(self, plan: dict[str, Any], replicas: int, status: int) -> dict[str, Any] | None:
@@ -366,7 +380,7 @@ def see_saw(draw: Draw, name: str, release: str) -> dict[str, Any]:
     plans = [{"kind": "External", "key": "external/load", "milli": 10_000, "percent": None, "average": True}]
     plot = Plot(draw, case, plans, keeps_metrics=True)
     player = follow(case) if plot.lateness or plot.edits or plot.restarts else None
-    for index in range(draw.randint(8, 40)):
+    for index in range(draw.weighted((60, draw.randint(8, 40)), (0.4, draw.randint(100, 400)))):
         if draw.chance(0.5):
             load = draw.choice([0, 1, 5, 10, 20, 25, 30, 60, 100, draw.randint(0, 120)])
         step: dict[str, Any] = {"metrics": {"external/load": {"values": [str(load * 10)]}}}
