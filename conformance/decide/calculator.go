@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"reflect"
 	"syscall"
@@ -221,6 +222,9 @@ func (m *fixedMetrics) read(c *caseLine, now time.Time) error {
 			}
 			if err := readStrictly(text, &detailed); err != nil {
 				return err
+			}
+			if detailed.Window != nil && math.Abs(*detailed.Window) > math.MaxInt64/1e9 {
+				return problem("%s: %v seconds are more than a duration holds", name, *detailed.Window)
 			}
 			metric.Value = detailed.Value
 			metric.Window = seconds(detailed.Window, 60)

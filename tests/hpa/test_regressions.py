@@ -98,3 +98,8 @@ def test_with_the_old_selector_store_all_hpas_on_the_pods_are_named() -> None:
     for gates, named in (({}, 2), ({"HPAOptimizedSelectorStore": False}, 4)):
         [sync] = answer_case({**case, "featureGates": gates})["syncs"]
         assert sync["events"][0].count("default/") == named
+
+
+def test_a_window_longer_than_a_duration_is_refused() -> None:
+    answer = call("GetMetricReplicas", metrics={"a": {"value": 1, "windowSeconds": 1.55e10}})
+    assert "more than a duration holds" in answer["error"]

@@ -15,7 +15,15 @@ from inflight.hpa.calculator import (
     ratio_of_value,
     utilization,
 )
-from inflight.hpa.cases.lines import METHODS, CallLine, CaseError, read_controller, read_moment, read_pods
+from inflight.hpa.cases.lines import (
+    MAX_SECONDS,
+    METHODS,
+    CallLine,
+    CaseError,
+    read_controller,
+    read_moment,
+    read_pods,
+)
 from inflight.hpa.controller import Rules, rules_of, to_nanoseconds
 from inflight.hpa.numbers import MAX_INT32, MAX_INT64, MIN_INT32, MIN_INT64, wrap_int32
 from inflight.hpa.observation import DEFAULT_WINDOW_NS, PodMetric
@@ -160,6 +168,8 @@ def _pod_metric(name: str, plain: Any, now_ns: int) -> PodMetric:
     except (msgspec.ValidationError, TimeError) as error:
         raise CaseError(f"metrics: {name}: {error}") from error
     seconds = detailed.window_seconds
+    if seconds is not None and abs(seconds) > MAX_SECONDS:
+        raise CaseError(f"metrics: {name}: {seconds} seconds are more than a duration holds ({MAX_SECONDS})")
     window_ns = DEFAULT_WINDOW_NS if seconds is None else to_nanoseconds(seconds)
     return PodMetric(_check_int(name, detailed.value, MIN_INT64, MAX_INT64), timestamp, window_ns)
 
