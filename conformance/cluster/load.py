@@ -21,10 +21,20 @@ RETRY_SECONDS = 0.2
 class Load:
     """Of the pods with this label `app`; in a block."""
 
-    def __init__(self, kubelet: Kubelet, app: str, namespace: str = "", *, prompt_tokens: int = 8) -> None:
+    def __init__(
+        self,
+        kubelet: Kubelet,
+        app: str,
+        namespace: str = "",
+        *,
+        prompt_tokens: int = 8,
+        moves_per_second: float = 5.0,
+    ) -> None:
         self._kubelet = kubelet
         self._app = app
         self._namespace = namespace
+        self._pause = 1 / moves_per_second
+        self._moved_at = 0.0
         self._prompt = list(range(1, prompt_tokens + 1))
         self._held: dict[asyncio.Task[None], str] = {}
         """Each open request, and where it is."""
@@ -72,12 +82,14 @@ class Load:
         """What is more than wanted or whose pod has gone, at once; of what exceeds a pod's share, one at a time."""
         share = -(-self._wanted // len(urls)) if urls else 0
         found: Counter[str] = Counter()
-        may_move = True
+        now = asyncio.get_running_loop().time()
+        may_move = now >= self._moved_at + self._pause
         for number, (task, url) in enumerate(list(self._held.items())):
             found[url] += 1
             moves = found[url] > share and may_move and len(self._held) <= self._wanted
             if number >= self._wanted or url not in urls or moves:
-                may_move = may_move and not moves
+                if moves:
+                    may_move, self._moved_at = False, now
                 task.cancel()
                 self._held.pop(task, "")
 

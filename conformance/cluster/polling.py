@@ -1,4 +1,4 @@
-# ruff: noqa: INP001 - scripts of the conformance suite, not a package.
+# ruff: noqa: ASYNC110, INP001 - scripts of the conformance suite, not a package.
 """One question asked again and again while something is done: which answers came, and for how long none was good."""
 
 import asyncio
@@ -42,6 +42,20 @@ class Polling:
             except ClusterError as failure:
                 value, error = None, f"{failure.code}: {failure}" if isinstance(failure, ApiError) else str(failure)
             self.seen.append(Seen(at, value, error))
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    def __str__(self) -> str:
+        bad = (
+            f"{len(self.errors)} bad, for {self.longest_outage_seconds:.2f} s at the longest"
+            if self.errors
+            else "none bad"
+        )
+        return f"{len(self.seen)} answers, {bad}"
+
+    async def at_least(self, count: int) -> None:
+        """Until there are so many more answers than now."""
+        wanted = len(self.seen) + count
+        while len(self.seen) < wanted:
             await asyncio.sleep(PAUSE_SECONDS)
 
     @property
