@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from unittest import mock
 
-import finding
 import isolation
 import manifests
 import msgspec
-import rights
 from control_plane import ControlPlane
 from kubectl import Plain
 from load import Load
+from parts import finding, rights
 from splice import Splice
 from stage import Stage
 

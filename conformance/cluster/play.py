@@ -8,8 +8,8 @@ from control_plane import ControlPlane
 from engine import Play
 from kubectl import apply, read_objects
 from load import Load
+from parts.shapes import EXAMPLES, SLOW
 from programs import Programs
-from shapes import EXAMPLES, SLOW
 from stage import stage
 
 EXAMPLE = "pods-metric.yaml"

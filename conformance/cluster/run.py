@@ -23,24 +23,24 @@ from typing import Any
 import isolation
 import leaks
 import msgspec
-from as_a_person import as_a_person
 from control_plane import ControlPlane, StartError, control_plane
-from finding import finding
-from install import install
-from outages import outages
+from parts.as_a_person import as_a_person
+from parts.finding import finding
+from parts.install import install
+from parts.outages import outages
+from parts.ports import ports
+from parts.rights import rights
+from parts.shapes import shapes
+from parts.uninstall import uninstall
+from parts.who_may_ask import who_may_ask
 from plants import PLANTS
 from play import play
-from ports import ports
 from processes import RUN
 from programs import KUBERNETES, MissingError, Programs
 from proxy_cost import proxy_cost
 from recording import RecordingError
 from recording_check import check_recording
-from rights import rights
-from shapes import shapes
 from stage import RECORDING, Stage, stage
-from uninstall import uninstall
-from who_may_ask import who_may_ask
 
 from inflight.cluster import ClusterError
 

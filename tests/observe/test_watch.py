@@ -188,7 +188,7 @@ def test_ctrl_c_ends_the_command_well_and_the_record_is_whole(cluster: FakeClust
         printed = []
         for line in process.stdout:
             printed.append(line)
-            if sum("stays at 5" in each for each in printed) == 3:
+            if "stays at 5" in line and sum("stays at 5" in each for each in printed) == 3:
                 process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert process.stderr is not None

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - scripts of the conformance suite, not a package.
 """Which pods are found and what is said of those that are not: every odd case in a namespace of its own, all at once.
 
 Whatever happens to one of them, the others are answered meanwhile; that is what being at once shows.
@@ -9,7 +8,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import manifests
-from asking import (
+from engine import Engine, Play
+from kubectl import merge
+from load import Load
+from manifests import autoscaler, deployment, external_metric, object_metric, pods_metric
+from stage import Stage, Waiting, all_at_once
+
+from parts.asking import (
     expect_active,
     expect_condition,
     expect_refusal,
@@ -21,13 +26,8 @@ from asking import (
     require,
     values,
 )
-from engine import Engine, Play
-from kubectl import merge
-from load import Load
-from manifests import autoscaler, deployment, external_metric, object_metric, pods_metric
-from polling import Polling
-from shapes import SLOW
-from stage import Stage, Waiting, all_at_once
+from parts.polling import Polling
+from parts.shapes import SLOW
 
 METRIC = "inflight_requests"
 UNKNOWN_SECONDS = 5.0

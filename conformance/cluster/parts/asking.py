@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - scripts of the conformance suite, not a package.
 """The questions of an HPA, put through the aggregator by a test, and what its conditions say of them."""
 
 from typing import Any

@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC240, INP001 - scripts of the conformance suite, not a package.
+# ruff: noqa: ASYNC240 - scripts of the conformance suite, not a package.
 """deploy/install.yaml as it is: what it starts, under whose rights, with which certificate; applied again, rotated, and
 with a replica lost.
 
@@ -17,10 +17,10 @@ import manifests
 from container import PORT_FLAG, Replica
 from control_plane import INFLIGHT_GROUPS, INFLIGHT_USER
 from kubectl import apply, merge, read_objects
-from polling import Polling
 from stage import APISERVICES, MANIFEST, SECRET, CheckError, Stage, Waiting
 
 from inflight.cluster import Client
+from parts.polling import Polling
 
 NAME = "inflight.inflight-system.svc"
 GROUP = "/apis/external.metrics.k8s.io/v1beta1"

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - scripts of the conformance suite, not a package.
 """Who gets what from Inflight when the cluster decides: through the aggregator, and on our own port past it."""
 
 import json

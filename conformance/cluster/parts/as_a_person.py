@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - scripts of the conformance suite, not a package.
 """What a person sees who has kubectl: values, the columns of an HPA, its conditions, the groups and their resources."""
 
 import json

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - scripts of the conformance suite, not a package.
 """Every file of examples/, applied as it is: the stock HPA scales it up to what its formula says for a load, shows the
 value that the load has, and scales it back down.
 

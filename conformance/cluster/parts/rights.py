@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - scripts of the conformance suite, not a package.
 """Each right of deploy/install.yaml taken away and given back: what is said, how to grant it, that the rest goes on.
 
 The API server looks at rights when a request begins, so that running watches go on: connections are broken, as a
@@ -13,7 +12,15 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import manifests
-from asking import (
+from control_plane import INFLIGHT_USER
+from engine import Play
+from kubectl import Plain, apply, merge, path_of, read_objects
+from load import Load
+from manifests import autoscaler, deployment, external_metric, object_metric
+from stage import APISERVICES, MANIFEST, SECRET, Stage, Waiting
+
+from inflight.cluster import ClusterError
+from parts.asking import (
     expect_active,
     expect_condition,
     expect_values,
@@ -22,17 +29,9 @@ from asking import (
     require,
     values,
 )
-from control_plane import INFLIGHT_USER
-from engine import Play
-from kubectl import Plain, apply, merge, path_of, read_objects
-from load import Load
-from manifests import autoscaler, deployment, external_metric, object_metric
-from polling import Polling
-from shapes import SLOW
-from stage import APISERVICES, MANIFEST, SECRET, Stage, Waiting
-from who_may_ask import AS_ADMIN, EXTERNAL, ask
-
-from inflight.cluster import ClusterError
+from parts.polling import Polling
+from parts.shapes import SLOW
+from parts.who_may_ask import AS_ADMIN, EXTERNAL, ask
 
 METRIC = "inflight_requests"
 NAME = NAMESPACE = "without-rights"

@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC110, INP001 - scripts of the conformance suite, not a package.
+# ruff: noqa: ASYNC110 - scripts of the conformance suite, not a package.
 """One question asked again and again while something is done: which answers came, and for how long none was good."""
 
 import asyncio

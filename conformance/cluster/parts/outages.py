@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - scripts of the conformance suite, not a package.
 """The API server away, its watches dropped, its versions forgotten, a token ended: nothing of ours needs a restart."""
 
 import asyncio
@@ -7,17 +6,17 @@ import time
 import urllib.request
 
 import manifests
-from asking import expect_active, expect_said, expect_values, external_path, require, values
 from engine import Play
 from kubectl import apply, path_of, read_objects
 from load import Load
 from manifests import autoscaler, deployment, external_metric
-from polling import Polling
-from shapes import SLOW
 from stage import MANIFEST, Stage, Waiting
-from who_may_ask import AS_ADMIN, EXTERNAL, ask, expect
 
 from inflight.cluster import ApiError
+from parts.asking import expect_active, expect_said, expect_values, external_path, require, values
+from parts.polling import Polling
+from parts.shapes import SLOW
+from parts.who_may_ask import AS_ADMIN, EXTERNAL, ask, expect
 
 METRIC = "inflight_requests"
 NAME = NAMESPACE = "through-outages"

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - scripts of the conformance suite, not a package.
 """Every port that Inflight's processes listen on, found in the kernel's tables and not in a list of ours; and what a
 stranger gets there: health, and nothing else.
 """
@@ -14,9 +13,10 @@ from pathlib import Path
 import aiohttp
 import manifests
 import msgspec
-from asking import METRIC, external_path, object_path, pods_path, require
 from stage import CheckError, Stage
-from who_may_ask import AS_ADMIN, ask, unverified
+
+from parts.asking import METRIC, external_path, object_path, pods_path, require
+from parts.who_may_ask import AS_ADMIN, ask, unverified
 
 HEALTH = ("/healthz", "/livez", "/readyz")
 LISTENING = "0A"

@@ -1,15 +1,14 @@
-# ruff: noqa: INP001 - scripts of the conformance suite, not a package.
 """Taken away in the order of docs/install.md: nothing is left, HPAs stay where they are, namespaces can be deleted."""
 
 import asyncio
 
 import manifests
-from asking import expect_condition, require
 from kubectl import path_of, read_objects
 from manifests import autoscaler, deployment, pods_metric
 from stage import APISERVICES, MANIFEST, Stage, Waiting
 
 from inflight.cluster import ApiError
+from parts.asking import expect_condition, require
 
 NAME = NAMESPACE = "left-alone"
 

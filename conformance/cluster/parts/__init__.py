@@ -1,0 +1,1 @@
+"""What is looked at, a module for each part of the suite; see README.md."""
