@@ -15,8 +15,8 @@ from inflight.cluster.access import PATH as ACCESS
 from inflight.cluster.tokens import PATH as TOKENS
 from inflight.objects import Selector, parse_selector
 from inflight.serve import RunningServer, start_server
+from inflight.serve.api.asked import Asked, read_target
 from inflight.serve.api.telemetry import Telemetry
-from inflight.serve.api.uri import split_target
 from inflight.serve.door import ClusterDoor, attributes_of, take_authorities
 from inflight.signals.series import PodSample
 from inflight.sources import WallClock
@@ -312,7 +312,9 @@ async def test_a_role_that_is_missing_is_named_to_who_is_known(house: House, ser
 
 
 def attributes(target: str, method: str = "GET") -> Attributes:
-    return attributes_of(method, *split_target(target))
+    asked = read_target(target)
+    assert isinstance(asked, Asked)
+    return attributes_of(method, asked)
 
 
 @pytest.mark.parametrize(
@@ -321,6 +323,9 @@ def attributes(target: str, method: str = "GET") -> Attributes:
         (f"{CUSTOM}/pods/*/m", {"verb": "get", "resource": "pods", "subresource": "m", "name": "*"}),
         (f"{CUSTOM}/pods/a/m?labelSelector=x", {"verb": "get", "resource": "pods", "subresource": "m", "name": "a"}),
         (f"{CUSTOM}/pods//m", {"verb": "get", "resource": "pods", "subresource": "m", "name": "*"}),
+        (f"{CUSTOM}/PODS/a/m", {"verb": "get", "resource": "pods", "subresource": "m", "name": "a"}),
+        (f"{CUSTOM}/pod//m", {"verb": "get", "resource": "pods", "subresource": "m", "name": "*"}),
+        (f"{CUSTOM}/Pod./a/m", {"verb": "get", "resource": "pods", "subresource": "m", "name": "a"}),
         (f"{CUSTOM}/%70ods/a/m", {"verb": "get", "resource": "pods", "subresource": "m", "name": "a"}),
         (
             f"{CUSTOM}/deployments.apps/a/m",
@@ -328,7 +333,7 @@ def attributes(target: str, method: str = "GET") -> Attributes:
         ),
         (
             f"{CUSTOM}/Deployments.apps/a/m",
-            {"verb": "get", "resource": "Deployments.apps", "subresource": "m", "name": "a"},
+            {"verb": "get", "resource": "deployments.apps", "subresource": "m", "name": "a"},
         ),
         (
             f"{CUSTOM}/statefulsets.apps/a/vllm%3Anum_requests_running?metricLabelSelector=x",
@@ -353,7 +358,10 @@ def test_a_custom_metric_is_a_subresource_of_its_object(target: str, wanted: dic
 def test_other_questions_ask_for_what_upstream_asks() -> None:
     external = {"group": "external.metrics.k8s.io", "version": "v1beta1", "resource": "inflight_requests"}
     assert attributes(EXTERNAL) == Attributes("list", namespace="ns", **external)
-    assert attributes(f"{EXTERNAL}?watch=true") == Attributes("watch", namespace="ns", **external)
+    for watching in ("true", "1", "True", "yes", ""):
+        assert attributes(f"{EXTERNAL}?watch={watching}") == Attributes("watch", namespace="ns", **external)
+    for watching in ("false", "0", "FALSE"):
+        assert attributes(f"{EXTERNAL}?watch={watching}") == Attributes("list", namespace="ns", **external)
     assert attributes(EXTERNAL, "DELETE") == Attributes("delete", namespace="ns", **external)
     node = "/apis/custom.metrics.k8s.io/v1beta1/nodes/n/m"
     assert attributes(node).namespace == ""

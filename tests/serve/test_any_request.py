@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from inflight import __version__
 from inflight.cluster import Attributes, Authenticator, Trust
 from inflight.cluster.access import Verdict
+from inflight.serve.api.asked import Asked, read_target
 from inflight.serve.api.handler import MetricsApi
 from inflight.serve.api.messages import Request
 from inflight.serve.api.refusals import REASONS
@@ -136,7 +137,11 @@ def test_a_stranger_gets_health_or_what_the_cluster_grants_by_name(  # noqa: PLR
     door = ClusterDoor(Authenticator(None), everybody, NobodyTrusted())  # type: ignore[arg-type]
     api = MetricsApi(pods, clock, None, workloads=workloads)
     request = Request(method, f"{path}?{query}")
-    response = api.handle(request, asyncio.run(door.refusal(request, (), Peer())))
+    target = read_target(request.target)
+    refusal = None
+    if isinstance(target, Asked) and not target.is_open:
+        refusal = asyncio.run(door.admit(method, target, (), Peer())).refusal
+    response = api.handle(request, refusal, target)
     if everybody.asked:
         (asked,) = everybody.asked
         assert asked.group in {"custom.metrics.k8s.io", "external.metrics.k8s.io"}

@@ -168,27 +168,23 @@ def test_who_was_let_in_stays(run: Run, pods: Any, clock: Any, few: int) -> None
     run(scenario())
 
 
-def test_where_all_were_let_in_the_newcomer_is_turned_away(
-    run: Run, pods: Any, clock: Any, telemetry: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(arrivals, "MAX_CONNECTIONS", 2)
-    monkeypatch.setattr(arrivals, "MIN_CONNECTIONS", 2)
-
+def test_where_all_were_let_in_who_rests_longest_gives_way(run: Run, pods: Any, clock: Any, few: int) -> None:
     async def scenario() -> None:
-        async with start_server(pods, clock, telemetry=telemetry) as server:
-            friends = [await connect(server) for _ in range(2)]
-            for friend in friends:
-                assert (await friend.get("/version"))[0] == 200
-            with pytest.raises((ConnectionError, ssl.SSLError)):
-                await connect(server)
-            assert telemetry.refused_connections == {"too_many": 1}
-            assert (await friends[0].get("/version"))[0] == 200
-            friends[1].close()
-            await until(lambda: server.api._own_metrics() != b"" and telemetry.connections == 1)
+        async with start_server(pods, clock) as server, strangers_at(server) as strangers:
+            friends = []
+            for _ in range(few):
+                friends.append(await connect(server))
+                assert (await friends[-1].get("/version"))[0] == 200
+                # The first one rests less than all others.
+                assert (await friends[0].get("/version"))[0] == 200
+            await strangers.come(few)
             newcomer = await connect(server)
-            assert (await newcomer.get("/version"))[0] == 200
-            friends[0].close()
-            newcomer.close()
+            assert (await newcomer.get("/livez", token=False))[0] == 200
+            assert await friends[1].is_closed()
+            assert (await friends[0].get("/version"))[0] == 200
+            assert (await friends[-1].get("/version"))[0] == 200
+            for client in (*friends, newcomer):
+                client.close()
 
     run(scenario())
 

@@ -2,9 +2,8 @@
 
 A cap that counts only those that have shaken hands can be walked around by saying nothing: silent connections then use
 up the open files of the process, and the scrapes are left without. Here the cap leaves the scrapes theirs. Where it is
-reached, a newcomer takes the place of whoever came first and has not been let in yet: those who hold many connections
-open without credentials stand in each other's way, not in that of a health check or of the HPA. Where everybody has
-been let in, the newcomer is turned away.
+reached, somebody gives way to the newcomer (`places` says who): those who hold many connections stand in their own way,
+with or without credentials, not in that of a health check or of the HPA.
 
 The loop's own servers are of no use for that: uvloop's takes all that wait before it says a word of the first.
 """
@@ -20,6 +19,7 @@ from contextlib import suppress
 
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.connections import Connection, Front
+from inflight.serve.places import Owner, Places, network_of, shares_of
 
 MAX_CONNECTIONS = 512
 """Go clients keep at most 25 idle ones per host; a kube-apiserver has a handful open."""
@@ -27,7 +27,10 @@ MIN_CONNECTIONS = 16
 """Also where the scrapes leave no room: values that nobody can ask for are no use."""
 RESERVED_FILES = 128
 """For files that are read, scrapes that reconnect, and connections that are just being closed."""
-HANDSHAKE_SECONDS = 5.0
+HANDSHAKE_SECONDS = 10.0
+"""As long as Go's clients wait for one (`DefaultTransport`): on a machine whose cores are all busy it takes seconds,
+and who only pretends to shake hands gives way to newcomers anyway.
+"""
 GOODBYE_SECONDS = 2.0
 """How long a client may take to answer the end of a TLS session."""
 AT_ONCE = 16
@@ -72,12 +75,10 @@ class Arrivals:
         self._loop = asyncio.get_running_loop()
         self._open: dict[Connection, asyncio.Task[None]] = {}
         """All, with their handshakes."""
-        self._strangers: dict[Connection, None] = {}
-        """Those that may have to give way, in the order of their coming."""
+        self._places: Places[Connection] = Places(shares_of(MAX_CONNECTIONS, has_door=front.has_door), self._show_out)
         self._nobody = asyncio.Event()
         self._nobody.set()
         self._refusals = Refusals(telemetry)
-        self._room = MAX_CONNECTIONS
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -112,44 +113,44 @@ class Arrivals:
             self._loop.add_reader(self._listener, self._accept)
 
     def _look(self) -> None:
-        self._room = room_for_connections(self._targets())
-        self._refusals.look(self._loop.time())
+        # First, so that a fault below cannot end it for good.
         self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+        self._places.shares = shares_of(room_for_connections(self._targets()), has_door=self._front.has_door)
+        self._refusals.look(self._loop.time())
 
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
             try:
-                arrived, _ = self._listener.accept()
+                arrived, address = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 self._pause(error)
                 return
-            self._take(arrived)
+            self._take(arrived, network_of(str(address[0])))
 
     def _pause(self, error: OSError) -> None:
         if error.errno in _NO_ROOM:
             self._refuse("no_files", f"the system has no more files for this process: {error.strerror}")
-            self._make_room()
+            self._places.make_room()
         self._loop.remove_reader(self._listener)
         self._loop.call_later(PAUSE_SECONDS, self._listen)
 
-    def _take(self, arrived: socket.socket) -> None:
-        if len(self._open) >= self._room:
-            self._refuse(
-                "too_many", "the oldest one without credentials gives way, or the newcomer where all have them"
-            )
-            if len(self._open) >= self._room + MAX_LEAVING or not self._make_room():
+    def _take(self, arrived: socket.socket, address: str) -> None:
+        if len(self._places) >= self._places.shares.room:
+            self._refuse("too_many", "one of the address that has most connections without credentials gives way")
+            if len(self._open) >= self._places.shares.room + MAX_LEAVING or not self._places.make_room():
                 arrived.close()
                 return
         arrived.setblocking(False)
-        connection = self._front.receive(self._left)
+        connection = self._front.receive(self, address)
         welcome = _Welcome(connection, arrived, self._context)
         task = self._loop.create_task(welcome.run())
         self._open[connection] = task
-        self._strangers[connection] = None
         self._nobody.clear()
         task.add_done_callback(lambda _: self._welcomed(welcome))
+        if self._places.come(connection):
+            self._refuse("too_many", f"{address} has more than its share of them without credentials")
 
     def _welcomed(self, welcome: "_Welcome") -> None:
         """The handshake has ended, well or not; where there is a connection, its end is told by itself."""
@@ -157,32 +158,33 @@ class Arrivals:
         if welcome.was_slow:
             self._telemetry.refused_connections["slow"] += 1
         if not welcome.connection.was_up:
-            self._left(welcome.connection)
+            self.left(welcome.connection)
 
-    def _left(self, connection: Connection) -> None:
+    def let_in(self, connection: Connection, owner: Owner) -> bool:
+        """As Host."""
+        before = len(self._places)
+        has_place = self._places.let_in(connection, owner)
+        if not has_place or len(self._places) < before:
+            who = f"the user {owner.name[:200]}" if owner.kind == "user" else "the front proxy"
+            self._refuse("share", f"{who} has more of them than its share: the one that rests longest gives way")
+        return has_place
+
+    def left(self, connection: Connection) -> None:
+        """As Host."""
         self._open.pop(connection, None)
-        self._strangers.pop(connection, None)
+        self._places.leave(connection)
         if not self._open:
             self._nobody.set()
 
-    def _make_room(self) -> bool:
-        for connection in list(self._strangers):
-            if connection.is_let_in:
-                del self._strangers[connection]
-            elif connection.answering_since is None:
-                del self._strangers[connection]
-                self._show_out(connection)
-                return True
-        return False
-
     def _show_out(self, connection: Connection) -> None:
+        """Not a guest any more; its file is closed a little later."""
         if connection.was_up:
             connection.abort()
         else:
             self._open[connection].cancel()
 
     def _refuse(self, reason: str, why: str) -> None:
-        self._refusals.count(reason, why, self._loop.time(), is_open=len(self._open), room=self._room)
+        self._refusals.count(reason, why, self._loop.time(), is_open=len(self._open), room=self._places.shares.room)
 
 
 class Refusals:

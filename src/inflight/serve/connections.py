@@ -8,10 +8,9 @@ one byte a minute would hold a connection for ever), and errors as complete Stat
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web import BaseRequest, Response, StreamResponse
@@ -20,11 +19,13 @@ from aiohttp.web_server import Server
 
 from inflight.cluster.credentials import lower_headers
 from inflight.serve.api import messages
+from inflight.serve.api.asked import Asked, read_target
 from inflight.serve.api.handler import Manner, MetricsApi, refusal_response
 from inflight.serve.api.refusals import Refused
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.api.uri import MAX_TARGET_BYTES
-from inflight.serve.door import Door, Peer, peer_of
+from inflight.serve.door import Admission, Door, Peer, peer_of
+from inflight.serve.places import FRONT_PROXY, Owner
 
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 16 << 10
@@ -42,34 +43,74 @@ LINGER_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
+class Host(Protocol):
+    """Who keeps the connections."""
+
+    def let_in(self, connection: "Connection", owner: Owner) -> bool:
+        """It is known now whose it is; whether it has a place as such."""
+        ...
+
+    def left(self, connection: "Connection") -> None:
+        """One that was up is lost."""
+        ...
+
+
 class Connection(RequestHandler):
     """One client's connection, from before its handshake on."""
 
-    __slots__ = ("_left", "_wire", "answering_since", "is_let_in", "peer", "waiting_since", "was_up")
+    __slots__ = (
+        "_host",
+        "_wire",
+        "address",
+        "answering_since",
+        "is_let_in",
+        "is_proxy",
+        "peer",
+        "rests_since",
+        "waiting_since",
+        "was_up",
+    )
 
-    def __init__(self, front: "Front", left: Callable[["Connection"], None], **options: Any) -> None:
-        """`left` is called when a connection that was up is lost."""
+    def __init__(self, front: "Front", host: "Host", address: str, **options: Any) -> None:
+        """`host` is told what becomes of it; `address` is where it comes from."""
         super().__init__(front, **options)
-        self._left = left
+        self._host = host
         self._wire: asyncio.Transport | None = None
+        self.address = address
         self.was_up = False
         """Whether the handshake succeeded."""
         self.is_let_in = False
-        """Whether a request with the right credentials has come."""
-        self.peer: Peer | None = None
+        """Whether it has a place as somebody's whose request was let in."""
+        self.is_proxy = False
+        """Whether the front proxy is at the other end."""
+        self.peer = Peer()
         self.waiting_since: float | None = None
         self.answering_since: float | None = None
+        self.rests_since = self._loop.time()
+
+    @property
+    def is_busy(self) -> bool:
+        return self.answering_since is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast("asyncio.Transport", transport)
         self.was_up = True
-        self.waiting_since = self._loop.time()
+        self.waiting_since = self.rests_since = self._loop.time()
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._wire = None
         super().connection_lost(exc)
-        self._left(self)
+        self._host.left(self)
+
+    def let_in(self, user: str) -> bool:
+        """It is `user` who asks, or the front proxy for them; whether there is a place for it as such."""
+        owner = Owner("proxy", FRONT_PROXY) if self.is_proxy else Owner("user", user)
+        self.is_let_in = self.is_let_in or self._host.let_in(self, owner)
+        return self.is_let_in
+
+    def answered(self) -> None:
+        self.answering_since, self.rests_since = None, self._loop.time()
 
     def data_received(self, data: bytes) -> None:
         received = self._request_count
@@ -139,23 +180,35 @@ class Front(Server):
         }
         self.draining = False
 
-    def receive(self, left: Callable[[Connection], None]) -> Connection:
+    @property
+    def has_door(self) -> bool:
+        return self._door is not None
+
+    def receive(self, host: Host, address: str) -> Connection:
         """The protocol for one more connection."""
-        return Connection(self, left, loop=self._loop, **self._options)
+        return Connection(self, host, address, loop=self._loop, **self._options)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         if self.draining:
             transport.abort()
+        elif self._door is not None and isinstance(handler, Connection):
+            handler.peer = peer_of(transport)
+            handler.is_proxy = self._door.is_front_proxy(handler.peer)
+            if handler.is_proxy:
+                # Before its first request: a newcomer might take its place meanwhile.
+                handler.let_in("")
 
     def sweep(self) -> None:
         """Ends connections on which nothing comes to an end; once called, goes on until the drain."""
+        if self.draining:
+            return
+        # First, so that a fault below cannot end it for good.
+        self._loop.call_later(HEADER_SECONDS / 10, self.sweep)
         for connection in self.connections:
             if isinstance(connection, Connection) and connection.is_too_slow(HEADER_SECONDS, ANSWER_SECONDS):
                 self._telemetry.refused_connections["slow"] += 1
                 connection.abort()
-        if not self.draining:
-            self._loop.call_later(HEADER_SECONDS / 10, self.sweep)
 
     async def drain(self, seconds: float) -> None:
         """Ends idle connections at once, and the others when their request is answered or the time is up."""
@@ -181,29 +234,33 @@ class Front(Server):
         connection = cast("Connection", request.protocol)
         connection.answering_since = self._loop.time()
         try:
-            refusal_at_door = None if self._door is None else await self._ask_door(question, request, connection)
-            response = self._api.handle(question, refusal_at_door)
-            connection.is_let_in |= response.is_let_in
+            response = await self._answer(question, request, connection)
             answer = _to_aiohttp(response)
             is_turned_away = response.status in {401, 403} and not connection.is_let_in
-            if self.draining or is_turned_away:
+            has_no_place = response.is_let_in and not connection.is_let_in
+            if self.draining or is_turned_away or has_no_place:
                 answer.force_close()
             with suppress(ConnectionError):
                 # Clients go away before their answer, as kube-aggregator does when it looks whether we live.
                 await answer.prepare(request)
                 await answer.write_eof()
         finally:
-            connection.answering_since = None
+            connection.answered()
         self._telemetry.observe_duration(response.api, time.perf_counter() - begun)
         return answer
 
-    async def _ask_door(
+    async def _answer(
         self, question: messages.Request, request: BaseRequest, connection: Connection
-    ) -> Refused | None:
-        assert self._door is not None
-        if connection.peer is None:
-            connection.peer = peer_of(connection.transport)
-        return await self._door.refusal(question, lower_headers(request.raw_headers), connection.peer)
+    ) -> messages.Response:
+        asked = read_target(question.target)
+        admission = Admission()
+        if self._door is not None and isinstance(asked, Asked) and not asked.is_open:
+            headers = lower_headers(request.raw_headers)
+            admission = await self._door.admit(question.method, asked, headers, connection.peer)
+        response = self._api.handle(question, admission.refusal, asked)
+        if response.is_let_in:
+            connection.let_in(admission.user)
+        return response
 
 
 def _to_aiohttp(response: messages.Response) -> Response:

@@ -12,26 +12,18 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from inflight import __version__
 from inflight.cluster import (
     Attributes,
     Authenticator,
     Authorizer,
-    Client,
     Credentials,
     NotAuthenticatedError,
-    TokenReviewer,
     Trust,
-    TrustWatcher,
     User,
-    read_kubeconfig,
 )
 from inflight.cluster.authentication import bearer_token
 from inflight.cluster.credentials import PeerCertificate, read_chain
@@ -39,19 +31,10 @@ from inflight.cluster.errors import ApiError
 from inflight.cluster.tokens import ReviewError
 from inflight.cluster.users import UNAUTHENTICATED_GROUP
 from inflight.objects.status import forbidden, forbidden_path
-from inflight.serve.api.messages import Request
+from inflight.serve.api.asked import Asked
+from inflight.serve.api.options import is_true
 from inflight.serve.api.refusals import DoorCause, Refused
-from inflight.serve.api.routes import (
-    CUSTOM,
-    EXTERNAL,
-    VERSIONS,
-    CustomQuery,
-    ExternalQuery,
-    Health,
-    Route,
-    find_route,
-)
-from inflight.serve.api.uri import split_target
+from inflight.serve.api.routes import CUSTOM, EXTERNAL, VERSIONS, CustomQuery, ExternalQuery
 
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 LOG_SECONDS = 10.0
@@ -75,11 +58,24 @@ def peer_of(transport: asyncio.BaseTransport | None) -> Peer:
     return Peer(certificate, unverified)
 
 
+class Admission(msgspec.Struct, frozen=True):
+    """The door's word on one request."""
+
+    user: str = ""
+    """Who is asking; "" where that is not known."""
+    refusal: Refused | None = None
+    """Why the request is not let in; None where it is."""
+
+
 class Door(Protocol):
     """What the transport asks before it hands a request on."""
 
-    async def refusal(self, request: Request, headers: tuple[tuple[str, str], ...], peer: Peer) -> Refused | None:
-        """Why the request is not let in, or None."""
+    async def admit(self, method: str, asked: Asked, headers: tuple[tuple[str, str], ...], peer: Peer) -> Admission:
+        """Who is asking, and whether they may. Not to be asked about what is open to all."""
+        ...
+
+    def is_front_proxy(self, peer: Peer) -> bool:
+        """Whether the other end is the one that speaks for others, the HPA among them."""
         ...
 
 
@@ -92,26 +88,28 @@ class ClusterDoor:
         self._trust = trust
         self._said: dict[DoorCause, tuple[float, str]] = {}
 
-    async def refusal(self, request: Request, headers: tuple[tuple[str, str], ...], peer: Peer) -> Refused | None:
-        """Bad targets are left to the API function, which says what is wrong with them to anybody."""
-        try:
-            segments, parameters = split_target(request.target)
-        except Refused:
-            return None
-        if _is_health(segments):
-            return None
+    async def admit(self, method: str, asked: Asked, headers: tuple[tuple[str, str], ...], peer: Peer) -> Admission:
         credentials = Credentials(headers, peer.certificate, peer.has_unverified_certificate)
         try:
             user = await self._authenticator.identify(credentials, self._trust.trust, time.time())
         except NotAuthenticatedError as error:
             shown: DoorCause = "bad_token" if bearer_token(credentials.header("authorization")) else "bad_certificate"
             self._say(shown, str(error))
-            return Refused(401, "Unauthorized", at_door=shown)
+            return Admission(refusal=Refused(401, "Unauthorized", at_door=shown))
         except ReviewError as error:
             self._say(_why_unasked(error), str(error))
             sentence = "it cannot be found out who is asking: see the log of the metrics server"
-            return Refused(503, sentence, at_door=_why_unasked(error))
-        return await self._not_allowed(user, attributes_of(request.method, segments, parameters))
+            return Admission(refusal=Refused(503, sentence, at_door=_why_unasked(error)))
+        return Admission(user.name, await self._not_allowed(user, attributes_of(method, asked)))
+
+    def is_front_proxy(self, peer: Peer) -> bool:
+        certificate, trust = peer.certificate, self._trust.trust
+        return (
+            certificate is not None
+            and certificate.is_valid_at(time.time())
+            and bool(certificate.issuers & trust.proxy_anchors)
+            and (not trust.allowed_names or certificate.common_name in trust.allowed_names)
+        )
 
     async def _not_allowed(self, user: User, attributes: Attributes) -> Refused | None:
         is_stranger = UNAUTHENTICATED_GROUP in user.groups
@@ -147,22 +145,14 @@ class TrustSource(Protocol):
     def trust(self) -> Trust: ...
 
 
-@asynccontextmanager
-async def cluster_door(kubeconfig: Path) -> AsyncIterator[tuple[ClusterDoor, TrustWatcher]]:
-    """A door that asks the cluster of this file, and the watcher that its owner has to run. Raises ConfigError."""
-    async with Client(read_kubeconfig(kubeconfig), user_agent=f"inflight/{__version__}") as client:
-        watcher = TrustWatcher(client)
-        yield ClusterDoor(Authenticator(TokenReviewer(client)), Authorizer(client), watcher), watcher
-
-
-def attributes_of(method: str, segments: tuple[str, ...], parameters: Mapping[str, str]) -> Attributes:
+def attributes_of(method: str, asked: Asked) -> Attributes:
     """What the generic API server would ask the authorizer about this request.
 
     Where a metric is asked for, from the question that will be answered and from nothing else; a list (every external
     metric) has the verb `list`, an object `get`. Source: k8s.io/apiserver 0.37 `pkg/endpoints/request/requestinfo.go`.
     """
     verb = VERBS.get(method, method.lower())
-    route = _route(segments)
+    route = asked.route
     if isinstance(route, CustomQuery):
         if route.resource == "namespaces" and not route.namespace:
             return Attributes(
@@ -179,10 +169,10 @@ def attributes_of(method: str, segments: tuple[str, ...], parameters: Mapping[st
         )
     if isinstance(route, ExternalQuery):
         if verb == "get":
-            verb = "watch" if parameters.get("watch") in {"true", "1"} else "list"
+            verb = "watch" if is_true(asked.parameters, "watch") else "list"
         version = VERSIONS[EXTERNAL][0]
         return Attributes(verb, group=EXTERNAL, version=version, resource=route.metric, namespace=route.namespace)
-    return Attributes(verb, path="/" + "/".join(segments))
+    return Attributes(verb, path=asked.path)
 
 
 def denial(user: User, attributes: Attributes, reason: str) -> str:
@@ -223,14 +213,3 @@ def _why_unasked(error: ReviewError) -> DoorCause:
     """Whether the cluster does not let us ask about callers, or gives no answer."""
     answered = error.__cause__
     return "missing_grant" if isinstance(answered, ApiError) and answered.code in {401, 403} else "cluster_unreachable"
-
-
-def _is_health(segments: tuple[str, ...]) -> bool:
-    return isinstance(_route(segments), Health)
-
-
-def _route(segments: tuple[str, ...]) -> Route | None:
-    try:
-        return find_route(segments)
-    except Refused:
-        return None

@@ -14,6 +14,7 @@ import msgspec
 from inflight import __version__
 from inflight.guard import Answer
 from inflight.serve.api import wire
+from inflight.serve.api.asked import Asked, read_target
 from inflight.serve.api.discovery import discovery_document
 from inflight.serve.api.messages import Request, Response
 from inflight.serve.api.negotiation import Encoding, choose_encoding
@@ -33,10 +34,8 @@ from inflight.serve.api.routes import (
     Plain,
     Route,
     api_of,
-    find_route,
 )
 from inflight.serve.api.telemetry import Telemetry
-from inflight.serve.api.uri import split_target
 from inflight.serve.api.verdicts import VerdictLog
 from inflight.serve.api.workloads import WorkloadSource
 from inflight.signals.metric_names import served_names
@@ -90,28 +89,35 @@ class MetricsApi:
         self._said_of_health: dict[str, str] = {}
         self._discovery: dict[tuple[Discovery, Manner], bytes] = {}
 
-    def handle(self, request: Request, refusal_at_door: Refused | None = None) -> Response:
-        """The response to a request; whatever the client sends, this does not raise."""
+    def handle(
+        self, request: Request, refusal_at_door: Refused | None = None, asked: Asked | Refused | None = None
+    ) -> Response:
+        """The response to a request; whatever the client sends, this does not raise.
+
+        `asked` is what its target says, where that has been read already.
+        """
         manner = Manner(choose_encoding(request.accept) or "application/json")
-        route: Route | None = None
+        asked = asked if asked is not None else read_target(request.target)
         is_let_in = False
         try:
-            segments, parameters = split_target(request.target)
-            manner = Manner(manner.encoding, _wants_pretty(parameters, request.user_agent))
-            if not (len(segments) == 1 and segments[0] in HEALTH_PATHS):
+            if isinstance(asked, Refused):
+                raise asked
+            manner = Manner(manner.encoding, _wants_pretty(asked.parameters, request.user_agent))
+            if not asked.is_open:
                 if refusal_at_door is not None:
                     raise refusal_at_door
                 self._check_token(request.authorization)
                 is_let_in = True
-            route = find_route(segments)
-            response = self._answer(request, route, parameters, manner)
+            if asked.refusal is not None:
+                raise asked.refusal
+            response = self._answer(request, asked.route, asked.parameters, manner)
         except Refused as refusal:
             if refusal.cause:
                 self._telemetry.refusals[refusal.cause] += 1
             if refusal.at_door is not None:
                 self._telemetry.door_refusals[refusal.at_door] += 1
             response = refusal_response(refusal, manner)
-        api = api_of(route)
+        api = api_of(asked.route if isinstance(asked, Asked) and (is_let_in or asked.is_open) else None)
         self._telemetry.requests[api, response.status] += 1
         return msgspec.structs.replace(response, api=api, is_let_in=is_let_in)
 

@@ -2,7 +2,10 @@
 
 The traps of the path are upstream's own (custom-metrics-apiserver `pkg/apiserver/installer`): three segments that begin
 with `namespaces` look like a root-scoped object and are a bad request; an empty object name is the wildcard; a resource
-is split at its first dot into name and group, and its case does not matter.
+is split at its first dot into name and group, and its case does not matter (but that of its group does).
+
+What can be spelled in several ways is written in one here, so that nothing is authorized under one spelling and
+answered under another.
 """
 
 from typing import Literal
@@ -39,7 +42,7 @@ class Discovery(msgspec.Struct, frozen=True):
 class CustomQuery(msgspec.Struct, frozen=True):
     version: str
     resource: str
-    """As the client wrote it."""
+    """`pods`, or a name in lower case with its group, as in `deployments.apps`."""
     name: str
     """`*` for every object that the selector matches."""
     metric: str
@@ -107,13 +110,21 @@ def _custom(version: str, question: list[str]) -> CustomQuery | None:
         case ["namespaces", _, _]:
             raise bad_request("invalid request path: it ends before the metric, namespaces/NS/pods/NAME/METRIC")
         case [resource, name, metric]:
-            return CustomQuery(version, resource, name or "*", metric)
+            return CustomQuery(version, _one_spelling(resource), name or "*", metric)
         case ["namespaces", namespace, "metrics", metric]:
             return CustomQuery(version, "namespaces", namespace or "*", metric)
         case ["namespaces", namespace, resource, name, metric]:
-            return CustomQuery(version, resource, name or "*", metric, namespace)
+            return CustomQuery(version, _one_spelling(resource), name or "*", metric, namespace)
         case _:
             return None
+
+
+def _one_spelling(resource: str) -> str:
+    name, _, group = resource.partition(".")
+    name = name.lower()
+    if group:
+        return f"{name}.{group}"
+    return "pods" if name == "pod" else name
 
 
 def _external(question: list[str]) -> ExternalQuery | None:
