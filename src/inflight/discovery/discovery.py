@@ -166,8 +166,11 @@ class Discovery:
         )
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. May be run again where a fault of ours has ended it: what is known stays, and is followed
+        on.
+        """
         async with asyncio.TaskGroup() as group:
+            self._follow_on(group)
             for collection in self._autoscalers:
                 group.create_task(collection.run())
             loop, pause = asyncio.get_running_loop(), self._times.debounce_seconds
@@ -179,6 +182,15 @@ class Discovery:
                 self._refresh(group)
                 # Who writes more objects than can be followed slows down what is found, not what is answered.
                 pause = max(self._times.debounce_seconds, REST_FACTOR * (loop.time() - begun))
+
+    def _follow_on(self, group: asyncio.TaskGroup) -> None:
+        """What the run before this one followed, if there was one: its tasks have ended with it."""
+        for namespace in self._namespaces.values():
+            namespace.task = group.create_task(namespace.pods.run())
+            namespace.is_dirty = True
+        self._scales.follow_on(group)
+        if self._wanted is not None:
+            self._mark_autoscalers()
 
     def _refresh(self, group: asyncio.TaskGroup) -> None:
         """Puts together what has changed since the last time."""
@@ -241,8 +253,8 @@ class Discovery:
             self._too_many_targets = [too_many("pods to scrape", len(targets), MAX_TARGETS)]
             del targets[MAX_TARGETS:]
         if targets != self._targets:
-            self._targets = targets
             self.changed(list(targets))
+            self._targets = targets
 
     def _all_problems(self) -> Iterator[Problem]:
         for collection in self._autoscalers:

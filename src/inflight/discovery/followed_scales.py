@@ -39,6 +39,11 @@ class FollowedScales:
         for scale in self._scales.values():
             self._by_namespace.setdefault(scale.workload.namespace, []).append(scale)
 
+    def follow_on(self, group: asyncio.TaskGroup) -> None:
+        """Those that are followed, where the tasks that followed them have ended with another group."""
+        for key, scale in self._scales.items():
+            self._tasks[key] = group.create_task(scale.run())
+
     def read_soon(self, keys: Iterable[WorkloadKey]) -> None:
         """Of those that are followed."""
         for key in keys:
