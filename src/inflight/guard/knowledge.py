@@ -1,0 +1,105 @@
+"""What is known of one pod for one signal, and what follows: is it waited for, is it seen, what is assumed of it.
+
+A pod that cannot be seen is not idle. Who is waited for comes from the Kubernetes watch and from what pods and their
+like have reported before, never from who happens to answer now. Times are Unix seconds of the moment at which something
+was received here: an engine's own clock may be wrong by half a minute, and only whether it advances counts.
+"""
+
+import msgspec
+
+FRESH_SECONDS = 15.0
+"""A value counts while it is younger: the default period of the HPA's loop, so that no value is used for two syncs."""
+
+HELD_SECONDS = 60.0
+"""A pod unseen for longer may hold anything: its last value no longer counts, the mean of the others does."""
+
+GRACE_SECONDS = 60.0
+"""A pod that is Ready and has never reported is given so long before something is assumed of it. What is known is
+incomplete from the moment it is Ready."""
+
+STANDING_SECONDS = 60.0
+"""Counters that stand still for so long while requests run are those of a page that is not computed any more. A prompt
+of 128 thousand tokens at 3 thousand a second, during which nothing else moves, takes 43 s."""
+
+LARGEST_VALUE = 1e12
+"""More than this no signal of one pod can honestly be (a key-value cache holds some 1e7 tokens)."""
+
+
+class PodKnowledge(msgspec.Struct, frozen=True, gc=False):
+    """One pod, one signal. None where something is not known or has not happened."""
+
+    name: str
+    value: float | None = None
+    """The last value received that was within the signal's range, however old."""
+    received_at: float | None = None
+    """When it was received; of a page that carries its own time, when that time last advanced."""
+    reported: bool = False
+    """This living pod (its uid) has had a value of this signal at some time."""
+    ready: bool | None = None
+    ready_since: float | None = None
+    been_ready: bool = False
+    """It is or was Ready at some time: it may be full of work although it is not Ready now."""
+    terminating: bool = False
+    kind_reports: bool | None = None
+    """Whether pods of its kind (workload and role) report this signal or have; False for routers, sidecars and group
+    workers, whose pages were read and hold no engine; None while nobody knows, as after a restart."""
+    problem: str = ""
+    """Why the value does not count however young it is: connection refused, engine asleep, out of range."""
+    standing_since: float | None = None
+    """Since when counters have stood still while requests run."""
+    namespace: str = ""
+
+
+def is_fresh(pod: PodKnowledge, now: float, largest: float = LARGEST_VALUE) -> bool:
+    """Whether its value may be taken for what the pod holds now."""
+    value, received_at = pod.value, pod.received_at
+    if value is None or received_at is None or pod.problem:
+        return False
+    if not (-FRESH_SECONDS < now - received_at < FRESH_SECONDS and 0 <= value <= largest):
+        return False
+    return pod.standing_since is None or now - pod.standing_since < STANDING_SECONDS
+
+
+def is_expected(pod: PodKnowledge) -> bool:
+    """Whether nothing complete can be said without it.
+
+    An overloaded engine fails its readiness and its page together, so Ready alone is not the test; and what a pod has
+    reported is forgotten by a restart here, while that it has been Ready is not.
+    """
+    if pod.terminating:
+        return False
+    if pod.reported:
+        return True
+    if pod.kind_reports is False:
+        return False
+    return pod.ready is True or pod.been_ready
+
+
+def is_assumed(pod: PodKnowledge, now: float) -> bool:
+    """Whether an expected pod that is not seen enters the estimate."""
+    if pod.reported or pod.ready is not True or pod.ready_since is None:
+        return True
+    return now - pod.ready_since >= GRACE_SECONDS
+
+
+def last_value_counts(pod: PodKnowledge, now: float, largest: float = LARGEST_VALUE) -> bool:
+    """Whether what an unseen pod said last is still a bound for what it holds."""
+    value, received_at = pod.value, pod.received_at
+    return value is not None and received_at is not None and now - received_at <= HELD_SECONDS and 0 <= value <= largest
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
+    """When a page was received, judged by its own time where it carries one."""
+
+    at: float
+    page_time: float | None = None
+
+
+def receive(previous: Receipt | None, page_time: float | None, now: float) -> Receipt:
+    """The receipt of a page at `now`: a page whose own time stands still is as old as when that time last advanced.
+
+    By how much the time of the page differs from ours says nothing: clocks are half a minute wrong in either direction.
+    """
+    if page_time is None or previous is None or previous.page_time is None or page_time != previous.page_time:
+        return Receipt(now, page_time)
+    return previous
