@@ -91,7 +91,7 @@ async def serving(targets: list[Target], interval_seconds: float = 0.1) -> Async
     clock = WallClock()
     collector = Collector(shipped(), clock, interval_seconds=interval_seconds)
     collector.set_targets(targets)
-    vitals = Vitals(clock.now(), interval_seconds)
+    vitals = Vitals(interval_seconds)
     async with (
         start_server(
             collector,

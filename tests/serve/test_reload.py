@@ -4,7 +4,6 @@ import asyncio
 import errno
 import logging
 import tempfile
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +30,7 @@ class Pods:
     def __init__(self) -> None:
         self.names: list[list[str]] = []
 
-    def set_targets(self, targets: Sequence[Target]) -> None:
+    def set_targets(self, targets: list[Target]) -> None:
         self.names.append([target.name for target in targets])
 
 
@@ -45,9 +44,8 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def reloader(file: Path, pods: Any, telemetry: Telemetry) -> Reloader:
     settings = RunSettings(file, "127.0.0.1", 6443)
-    collector: Any = pods
     server: Any = None  # only a certificate would be put into it
-    return Reloader(settings, shipped(), collector, server, telemetry)
+    return Reloader(settings, shipped(), pods.set_targets, server, telemetry)
 
 
 @pytest.fixture
@@ -94,9 +92,10 @@ def test_a_link_that_points_elsewhere_is_a_change(tmp_path: Path, pods: Pods, te
         (tmp_path / name / "targets.yaml").write_text(GOOD.format(name))
     link = tmp_path / "current"
     link.symlink_to("one")
-    collector: Any = pods
     server: Any = None
-    reloader = Reloader(RunSettings(link / "targets.yaml", "127.0.0.1", 1), shipped(), collector, server, telemetry)
+    reloader = Reloader(
+        RunSettings(link / "targets.yaml", "127.0.0.1", 1), shipped(), pods.set_targets, server, telemetry
+    )
     link.unlink()
     link.symlink_to("two")
     reloader.look()
@@ -137,8 +136,8 @@ def test_a_certificate_that_cannot_be_written_down_is_refused_and_the_old_one_ke
     key.write_bytes(made.key)
     server: Any = SimpleNamespace(context=server_context(made))
     settings = RunSettings(file, "127.0.0.1", 1, tls_cert_file=cert, tls_private_key_file=key)
-    collector: Any = Pods()
-    reloader = Reloader(settings, shipped(), collector, server, telemetry)
+    pods = Pods()
+    reloader = Reloader(settings, shipped(), pods.set_targets, server, telemetry)
     made_files = 0
 
     def make_file(*arguments: Any, **options: Any) -> tuple[int, str]:

@@ -49,7 +49,7 @@ async def test_a_typing_error_in_a_url_makes_the_sum_unknown_until_it_is_mended(
     collector = Collector(shipped(), WallClock(), 0.05)
     collector.set_targets(read_targets(file, shipped()))
     server: Any = None  # only a certificate would be put into it
-    reloader = Reloader(RunSettings(file, "127.0.0.1", 6443), shipped(), collector, server, telemetry)
+    reloader = Reloader(RunSettings(file, "127.0.0.1", 6443), shipped(), collector.set_targets, server, telemetry)
     running = asyncio.create_task(collector.run())
     try:
         whole = await answered(collector, Answer, seen=2)

@@ -78,7 +78,6 @@ class CaBundle:
         )
         self._looked = False
         self._object: Mapping[str, Any] | None = None
-        self.patches = 0
 
     async def run(self) -> None:
         """Watches and repairs until cancelled."""
@@ -148,7 +147,6 @@ class CaBundle:
             body={"metadata": {"resourceVersion": version}, "spec": spec},
             content_type="application/merge-patch+json",
         )
-        self.patches += 1
         self._pace.mark()
         _log.info("event=ca_bundle_written apiservice=%s authorities=%d", self.name, len(self._known()))
         self._take(plain_object(decode_plain(answer, f"PATCH {path}"), f"PATCH {path}"))

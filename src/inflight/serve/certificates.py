@@ -68,6 +68,11 @@ def read_certificate(cert_file: Path, key_file: Path) -> ServingCertificate:
     return certificate
 
 
+def ends_at(certificate: ServingCertificate) -> float:
+    """When its leaf does, in Unix seconds. Raises ValueError where it cannot be read."""
+    return x509.load_pem_x509_certificate(certificate.chain).not_valid_after_utc.timestamp()
+
+
 def server_context(certificate: ServingCertificate, tls_min_version: str = "VersionTLS12") -> ssl.SSLContext:
     """A context for a server that speaks HTTP/1.1 alone: over HTTP/2 kube-aggregator puts all on one connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

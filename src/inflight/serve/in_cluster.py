@@ -4,11 +4,10 @@ is shown.
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from inflight import __version__
 from inflight.cluster import (
@@ -23,18 +22,28 @@ from inflight.cluster import (
     read_kubeconfig,
 )
 from inflight.discovery import Discovery
+from inflight.serve.api.health import Ailment
+from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.door import ClusterDoor, take_authorities
+from inflight.serve.parts import Part
 from inflight.serve.settings import RunSettings
 from inflight.serve.shared_certificate import SharedCertificate
 from inflight.signals import Catalogue
 from inflight.sources import Target
+
+DISCOVERY = "discovery"
 
 
 class InCluster:
     """The parts that ask a cluster, each of which waits by itself for one that is away."""
 
     def __init__(
-        self, door_client: Client, pods_client: Client | None, settings: RunSettings, catalogue: Catalogue
+        self,
+        door_client: Client,
+        pods_client: Client | None,
+        settings: RunSettings,
+        catalogue: Catalogue,
+        telemetry: Telemetry,
     ) -> None:
         self._trust = TrustWatcher(door_client)
         self.door = ClusterDoor(Authenticator(TokenReviewer(door_client)), Authorizer(door_client), self._trust)
@@ -43,43 +52,56 @@ class InCluster:
         if pods_client is not None:
             self.discovery = Discovery(pods_client, catalogue, namespaces=settings.namespaces)
             if settings.tls_secret is not None and settings.service is not None:
-                self._certificate = SharedCertificate(pods_client, settings.tls_secret, settings.service)
+                self._certificate = SharedCertificate(
+                    pods_client, settings.tls_secret, settings.service, served=telemetry.note_certificate
+                )
 
-    @property
-    def problem(self) -> str:
-        """Why this process is not ready, as far as the cluster is concerned; "" once everything has been read."""
-        parts = (self._trust, self.discovery, self._certificate)
-        return next((part.problem for part in parts if part is not None and part.problem), "")
+    def ailment(self) -> Ailment | None:
+        """Why this process is not ready, as far as the cluster is concerned; None once everything has been read."""
+        parts = {"trust": self._trust, DISCOVERY: self.discovery, "certificate": self._certificate}
+        for name, part in parts.items():
+            if part is not None and part.problem:
+                return Ailment(name, part.problem)
+        return None
 
-    def runs(
-        self, context: ssl.SSLContext, take_targets: Callable[[list[Target]], None]
-    ) -> list[Coroutine[Any, Any, None]]:
-        """What has to run while the server does. `context` is the one that it serves with."""
-        self._trust.changed = partial(take_authorities, context)
-        runs = [self._trust.run()]
+    def parts(self, context: ssl.SSLContext, take_targets: Callable[[list[Target]], None]) -> list[Part]:
+        """What has to run while the server does. `context` is the one that it serves with.
+
+        Without its watches discovery knows nothing for sure, and no sum is said. Without that of the trust, and without
+        the certificate's, what is known goes on to count: to turn everybody away would be worse.
+        """
+        parts = [Part("trust", partial(self._follow_trust, context))]
         if self.discovery is not None:
             self.discovery.changed = take_targets
-            runs.append(self.discovery.run())
+            parts.append(Part(DISCOVERY, self.discovery.run, needed_for="life"))
         if self._certificate is not None:
-            runs.append(self._certificate.run(context))
-        return runs
+            parts.append(Part("certificate", partial(self._certificate.run, context)))
+        return parts
+
+    async def _follow_trust(self, context: ssl.SSLContext) -> None:
+        """What was taken before a fault may not have reached the context."""
+        self._trust.changed = partial(take_authorities, context)
+        take_authorities(context, self._trust.trust)
+        await self._trust.run()
 
 
 @asynccontextmanager
-async def connected(settings: RunSettings, catalogue: Catalogue) -> AsyncIterator[InCluster | None]:
+async def connected(
+    settings: RunSettings, catalogue: Catalogue, telemetry: Telemetry
+) -> AsyncIterator[InCluster | None]:
     """None where neither the pods nor who may ask come from a cluster. Raises ConfigError; does not ask yet."""
     if settings.has_token:
         yield None
         return
     async with AsyncExitStack() as stack:
-        pods_client = door_client = None
+        pods_client = None
         if settings.targets_file is None:
             pods_client = await stack.enter_async_context(_client(cluster_of(settings.kubeconfig)))
-        if settings.authentication_kubeconfig is not None:
-            door_client = await stack.enter_async_context(_client(read_kubeconfig(settings.authentication_kubeconfig)))
-        door_client = door_client or pods_client
-        assert door_client is not None
-        yield InCluster(door_client, pods_client, settings, catalogue)
+        asked = settings.authentication_kubeconfig
+        config = read_kubeconfig(asked) if asked is not None else cluster_of(settings.kubeconfig)
+        # Connections of its own: who asks must not wait for lists and scales.
+        door_client = await stack.enter_async_context(_client(config))
+        yield InCluster(door_client, pods_client, settings, catalogue, telemetry)
 
 
 def cluster_of(kubeconfig: Path | None) -> ClusterConfig:

@@ -90,6 +90,18 @@ def api_families(telemetry: Telemetry) -> Iterator[Family]:
         "Files read again while running, by what they hold and whether they were taken.",
         [({"what": what, "outcome": outcome}, n) for (what, outcome), n in sorted(telemetry.reloads.items())],
     )
+    yield _family(
+        "inflight_part_faults_total",
+        "counter",
+        "Faults of Inflight's own that ended a part of it, which was begun anew.",
+        [({"part": part}, n) for part, n in sorted(telemetry.part_faults.items())],
+    )
+    yield _family(
+        "inflight_certificate_end_timestamp_seconds",
+        "gauge",
+        "When the certificate ends that is served, Unix time.",
+        _maybe(telemetry.certificate_ends_at),
+    )
 
 
 def collector_families(stats: CollectorStats, now: float) -> Iterator[Family]:

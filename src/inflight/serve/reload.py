@@ -8,16 +8,17 @@ Secret.
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from inflight.documents import DocumentError
 from inflight.documents.yaml import MAX_BYTES
 from inflight.serve.api.telemetry import Telemetry
-from inflight.serve.certificates import CertificateError, load_certificate, read_certificate
+from inflight.serve.certificates import CertificateError, ends_at, load_certificate, read_certificate
 from inflight.serve.server import RunningServer
 from inflight.serve.settings import RunSettings
 from inflight.signals import Catalogue
-from inflight.sources import Collector, Target, load_targets
+from inflight.sources import Target, load_targets
 
 LOOK_SECONDS = 2.0
 
@@ -43,13 +44,13 @@ class Reloader:
         self,
         settings: RunSettings,
         catalogue: Catalogue,
-        collector: Collector,
+        take_targets: Callable[[list[Target]], None],
         server: RunningServer,
         telemetry: Telemetry,
     ) -> None:
         self._settings = settings
         self._catalogue = catalogue
-        self._collector = collector
+        self._take_targets = take_targets
         self._server = server
         self._telemetry = telemetry
         self._seen = {path: _fingerprint(path) for path in self._files()}
@@ -92,7 +93,7 @@ class Reloader:
         except DocumentError as error:
             self._refuse("targets", error)
             return
-        self._collector.set_targets(targets)
+        self._take_targets(targets)
         self._telemetry.reloads["targets", "taken"] += 1
         _log.info("event=reloaded what=targets pods=%d", len(targets))
 
@@ -103,6 +104,7 @@ class Reloader:
         try:
             certificate = read_certificate(settings.tls_cert_file, settings.tls_private_key_file)
             load_certificate(self._server.context, certificate)
+            self._telemetry.note_certificate(ends_at(certificate))
         except (CertificateError, OSError) as error:
             self._refuse("certificate", error)
             return

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,7 +18,9 @@ from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.certificates import read_certificate
 from inflight.serve.files import WrittenFile, write_private, write_public
 from inflight.serve.garbage import collect_on_schedule
-from inflight.serve.in_cluster import InCluster, connected
+from inflight.serve.health import Health
+from inflight.serve.in_cluster import DISCOVERY, InCluster, connected
+from inflight.serve.parts import Part, Parts
 from inflight.serve.reload import Reloader, read_targets
 from inflight.serve.server import RunningServer, start_server
 from inflight.serve.settings import RunSettings
@@ -52,10 +55,19 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
     if settings.tls_cert_file is not None and settings.tls_private_key_file is not None:
         certificate = read_certificate(settings.tls_cert_file, settings.tls_private_key_file)
     _warn_of_a_long_interval(settings.scrape_interval_seconds)
-    vitals = Vitals(clock.now(), settings.scrape_interval_seconds)
+    vitals = Vitals(settings.scrape_interval_seconds)
+    vitals.note_targets(collector.stats.targets, clock.now())
+    parts = Parts(telemetry.part_faults)
     stop = _stop_on_signals()
-    async with connected(settings, catalogue) as cluster:
+
+    def take_targets(targets: list[Target]) -> None:
+        collector.set_targets(targets)
+        vitals.note_targets(len(targets), clock.now())
+
+    async with connected(settings, catalogue, telemetry) as cluster:
         discovery = None if cluster is None else cluster.discovery
+        unknown = None if cluster is None else cluster.ailment
+        health = Health(parts, vitals, lambda: collector.stats, clock.now, unknown)
         async with start_server(
             collector,
             clock,
@@ -63,8 +75,8 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
             port=settings.port,
             certificate=certificate,
             tls_min_version=settings.tls_min_version,
-            health=lambda check: _health(check, vitals, collector, clock, cluster),
-            warming_up=lambda: discovery.problem if discovery is not None else "",
+            health=health,
+            warming_up=lambda: parts.down(DISCOVERY) or (discovery.problem if discovery is not None else ""),
             stats=lambda: collector.stats,
             telemetry=telemetry,
             door=None if cluster is None else cluster.door,
@@ -74,29 +86,29 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
             # The files come first: whoever waits for them may go on at once.
             token_file = _write_files(settings, server)
             _announce(settings, server, collector.stats.targets, announce)
-            parts = [
-                collector.run(),
-                Reloader(settings, catalogue, collector, server, telemetry).run(),
-                _warm_up(vitals, collector, clock, cluster),
-                collect_on_schedule(),
+            reloader = Reloader(settings, catalogue, take_targets, server, telemetry)
+            kept = [
+                Part("scraping", collector.run, needed_for="life"),
+                Part("files", reloader.run),
+                Part("first_round", partial(_warm_up, vitals, collector, clock, cluster), may_end=True),
+                Part("garbage", collect_on_schedule),
             ]
             if cluster is not None:
-                parts += cluster.runs(server.context, collector.set_targets)
+                kept += cluster.parts(server.context, take_targets)
             try:
-                await _run_until(stop, parts)
+                await _run_until(stop, parts.run(kept))
             finally:
                 if token_file is not None:
                     token_file.remove()
     _log.info("event=stopped")
 
 
-async def _run_until(stop: asyncio.Event, parts: list[Coroutine[Any, Any, None]]) -> None:
+async def _run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part) for part in parts]
+        task = group.create_task(work)
         await stop.wait()
         _log.info("event=draining")
-        for task in tasks:
-            task.cancel()
+        task.cancel()
 
 
 def _there_already(targets: list[Target]) -> list[Target]:
@@ -108,15 +120,6 @@ def _warn_of_a_long_interval(seconds: float | None) -> None:
     if seconds is not None and seconds >= FRESH_SECONDS:
         line = "event=interval_too_long seconds=%g why='a value counts for %g s only, so most answers will be unknown'"
         _log.warning(line, seconds, FRESH_SECONDS)
-
-
-def _health(
-    check: str, vitals: Vitals, collector: Collector, clock: WallClock, cluster: InCluster | None = None
-) -> str:
-    problem = vitals.standstill(collector.stats, clock.now())
-    if check != "readyz" or problem:
-        return problem
-    return (cluster.problem if cluster is not None else "") or vitals.warming_up
 
 
 async def _warm_up(vitals: Vitals, collector: Collector, clock: WallClock, cluster: InCluster | None) -> None:

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from inflight.serve.api.handler import HealthCheck, MetricsApi
+from inflight.serve.api.handler import MetricsApi
+from inflight.serve.api.health import HealthCheck, always_well
 from inflight.serve.api.outcomes import SampleSource
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.api.workloads import WorkloadSource
 from inflight.serve.arrivals import GOODBYE_SECONDS, Arrivals
-from inflight.serve.certificates import ServingCertificate, make_certificate, server_context
+from inflight.serve.certificates import ServingCertificate, ends_at, make_certificate, server_context
 from inflight.serve.connections import Front
 from inflight.serve.door import Door, ask_for_certificates
 from inflight.serve.listening import ServeError, listen
@@ -34,7 +35,9 @@ class RunningServer(msgspec.Struct, frozen=True):
     token: str
     """ "" where a door decides who may ask."""
     ca_pem: bytes | None
-    """The certificate to trust (PEM); None where the serving certificate came from files."""
+    """What to trust of the certificate that was made for the run (PEM); None where one came from files. Where replicas
+    share one, this is what is served until theirs is known.
+    """
     context: ssl.SSLContext
     api: MetricsApi
 
@@ -57,7 +60,7 @@ async def start_server(
     token: str | None = None,
     certificate: ServingCertificate | None = None,
     tls_min_version: str = "VersionTLS12",
-    health: HealthCheck = lambda _: "",
+    health: HealthCheck = always_well,
     warming_up: Callable[[], str] = lambda: "",
     stats: Callable[[], CollectorStats] | None = None,
     workloads: WorkloadSource | None = None,
@@ -80,6 +83,7 @@ async def start_server(
         token = secrets.token_urlsafe(32)
     certificate = certificate if certificate is not None else make_certificate(address, datetime.now(UTC))
     context = server_context(certificate, tls_min_version)
+    telemetry.note_certificate(ends_at(certificate))
     if door is not None:
         ask_for_certificates(context)
     arrivals: Arrivals | None = None

@@ -25,7 +25,7 @@ from inflight.serve.ca_bundle import APISERVICES, Authorities, CaBundle
 from inflight.serve.certificates import ALWAYS_NAMED, CertificateError, ServingCertificate, load_certificate
 from inflight.serve.chore import BACKOFF_SECONDS, LOOK_SECONDS, SLOW_SECONDS, Chore, Pace, Troubles, plain_object
 from inflight.serve.renewal import Judgement, Renewal, judge, renew
-from inflight.serve.secret_content import Content, bundle_pem, data_of, read_content
+from inflight.serve.secret_content import Content, data_of, read_content
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ def service_names(namespace: str, name: str) -> tuple[str, ...]:
 
 class SharedCertificate:
     """`secret` and `service` are each a namespace and a name. `now` is Unix time: not the server's own clock, which
-    keeps the step that a wrong clock was set right by, while years of validity count by the calendar.
+    keeps the step that a wrong clock was set right by, while years of validity count by the calendar. `served` is told
+    when the certificate ends that is served from now on.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class SharedCertificate:
         service: tuple[str, str],
         *,
         now: Callable[[], float] = time.time,
+        served: Callable[[float], None] = lambda _: None,
         look_seconds: float = LOOK_SECONDS,
         backoff_seconds: tuple[float, float] = BACKOFF_SECONDS,
         slow_seconds: float = SLOW_SECONDS,
@@ -59,6 +61,7 @@ class SharedCertificate:
         self._path = f"/api/v1/namespaces/{self._namespace}/secrets"
         self._names = service_names(*service)
         self._now = now
+        self._served = served
         self._context: ssl.SSLContext | None = None
         self._troubles = Troubles("shared_certificate_trouble")
         chore = partial(Chore, look_seconds=look_seconds, backoff_seconds=backoff_seconds, random_source=random_source)
@@ -96,9 +99,6 @@ class SharedCertificate:
         self._loaded: ServingCertificate | None = None
         self.authorities: Authorities = ()
         """What a client has to trust; empty where it is not known."""
-        self.expires_at: float | None = None
-        """Of what is served, Unix time; None while that is not the shared certificate."""
-        self.writes = 0
         self.problem = f"the Secret {self._where} has not been read yet"
         """A sentence until the shared certificate is served and known to every APIService of ours; "" from then on."""
 
@@ -109,11 +109,6 @@ class SharedCertificate:
     def problems(self) -> tuple[str, ...]:
         """What is wrong at the moment, also once it is served."""
         return self._troubles.sentences
-
-    @property
-    def ca_pem(self) -> bytes:
-        """What a client of ours trusts; b"" where it is not known."""
-        return bundle_pem(self.authorities)
 
     async def run(self, context: ssl.SSLContext) -> None:
         """Watches and serves until cancelled."""
@@ -149,7 +144,6 @@ class SharedCertificate:
         path = f"{self._path}/{self._name}"
         body = {"apiVersion": "v1", "kind": "Secret", **secret, "data": {**data_of(secret), **data}}
         answer = await self._client.request("PUT", path, body=body)
-        self.writes += 1
         self._pace.mark()
         _log.info("event=shared_certificate_written secret=%s because=%r", self._where, renewal.why)
         self._take(plain_object(decode_plain(answer, f"PUT {path}"), f"PUT {path}"))
@@ -222,7 +216,7 @@ class SharedCertificate:
         except (CertificateError, ssl.SSLError, ValueError) as error:
             return f"what it holds cannot be served: {error}"
         self._loaded = certificate
-        self.expires_at = leaf.not_valid_after_utc.timestamp()
+        self._served(leaf.not_valid_after_utc.timestamp())
         fingerprint = leaf.fingerprint(hashes.SHA256()).hex()
         _log.info("event=certificate_served sha256=%s until=%s", fingerprint, leaf.not_valid_after_utc.isoformat())
         return ""

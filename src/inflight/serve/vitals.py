@@ -18,19 +18,29 @@ FIRST_ROUNDS_SECONDS = 15.0
 class Vitals:
     """Judges a collector by what it says of itself; times are Unix seconds of one clock."""
 
-    def __init__(self, started_at: float, interval_seconds: float | None) -> None:
-        self._started_at = started_at
+    def __init__(self, interval_seconds: float | None) -> None:
         self._still_seconds = max(STILL_SECONDS, 3 * (interval_seconds or 0.0))
+        self._targets_since: float | None = None
+        """Since when there has been anything to scrape; None while there is nothing."""
         self._first: frozenset[tuple[str, str]] = frozenset()
         self._looked_at: float | None = None
         self.warming_up = "just started"
         """A sentence until the pods of the first look have settled, as of the last look; "" ever after."""
 
+    def note_targets(self, number: int, now: float) -> None:
+        """There are so many pods to scrape from now on; to be told whenever they are others."""
+        if not number:
+            self._targets_since = None
+        elif self._targets_since is None:
+            self._targets_since = now
+
     def standstill(self, stats: CollectorStats, now: float) -> str:
         """A sentence where the scraping stands still; "" where it goes on or there is nothing to scrape."""
-        if stats.targets == 0:
+        self.note_targets(stats.targets, now)
+        if self._targets_since is None:
             return ""
-        seconds = now - (self._started_at if stats.last_finished_at is None else stats.last_finished_at)
+        # A scrape that ended before there was nothing to scrape says nothing about those of now.
+        seconds = now - max(self._targets_since, stats.last_finished_at or 0.0)
         return f"no scrape has come to an end for {seconds:.0f} s" if seconds > self._still_seconds else ""
 
     def look(self, pods: Sequence[PodStatus], now: float) -> bool:

@@ -23,6 +23,7 @@ from inflight.cluster import Client, ClusterConfig
 from inflight.cluster.config import Material
 from inflight.serve.ca_bundle import APISERVICES
 from inflight.serve.certificates import make_certificate, server_context
+from inflight.serve.secret_content import bundle_pem
 from inflight.serve.shared_certificate import SharedCertificate
 
 SECRET, SERVICE = ("inflight-system", "inflight-serving"), ("inflight-system", "inflight")
@@ -46,6 +47,8 @@ class Cluster:
         self.down = False
         self.requests: list[tuple[str, str]] = []
         self.bodies: list[Any] = []
+        self.written: list[tuple[str, str]] = []
+        """By whom (as its requests say) and what, of the writes that were accepted and answered."""
         self.instead: Handler | None = None
         """Answers the next PUT or PATCH in place of the storage."""
         self.news = asyncio.Condition()
@@ -125,7 +128,10 @@ class Cluster:
         if self.instead is not None:
             answer, self.instead = self.instead, None
             return await answer(request)
-        return await self._write(collection, name, await request.json(), request.content_type)
+        answer = await self._write(collection, name, await request.json(), request.content_type)
+        if answer.status == 200:
+            self.written.append((request.headers["User-Agent"], name))
+        return answer
 
     def _list(self, collection: str, name: str) -> dict[str, Any]:
         items = [plain for key, plain in self.objects.items() if key == (collection, name)]
@@ -188,10 +194,21 @@ def merged(before: Any, patch: Any) -> Any:
 class Replica:
     """A process that serves, as far as its certificate goes."""
 
-    def __init__(self, shared: SharedCertificate) -> None:
+    def __init__(self, shared: SharedCertificate, name: str, cluster: Cluster) -> None:
         self.shared = shared
+        self._name = name
+        self._cluster = cluster
         self.context = server_context(make_certificate("127.0.0.1", datetime.now(UTC)))
         self.task = asyncio.get_running_loop().create_task(shared.run(self.context))
+
+    @property
+    def trusted(self) -> bytes:
+        """What a client of its has to trust."""
+        return bundle_pem(self.shared.authorities)
+
+    def writes(self, *names: str) -> int:
+        """Its writes of the Secret, or of the APIServices that are named."""
+        return sum(self._cluster.written.count((self._name, name)) for name in names or (SECRET[1],))
 
     def served(self, trusted: bytes, host: str = HOST) -> x509.Certificate:
         """The leaf of a whole handshake with a strict client; raises ssl.SSLError where it does not verify."""
@@ -260,14 +277,17 @@ Start = Callable[..., Awaitable[Replica]]
 @pytest.fixture
 async def start(cluster: Cluster, authority: trustme.CA, clock: Clock) -> AsyncIterator[Start]:
     """Starts a replica; keywords as SharedCertificate takes them."""
+    begun = 0
     async with AsyncExitStack() as stack:
 
         async def begin(**keywords: Any) -> Replica:
             config = ClusterConfig(cluster.url, "test", ca=Material(authority.cert_pem.bytes()), token=Material(b"t"))
-            client = await stack.enter_async_context(Client(config))
+            nonlocal begun
+            begun += 1
+            client = await stack.enter_async_context(Client(config, user_agent=f"replica-{begun}"))
             settings = {"now": clock.now, "look_seconds": 0.05, "backoff_seconds": (0.01, 0.05), **keywords}
             settings = {"secret": SECRET, "service": SERVICE, **settings}
-            replica = Replica(SharedCertificate(client, **settings))
+            replica = Replica(SharedCertificate(client, **settings), f"replica-{begun}", cluster)
 
             async def stop() -> None:
                 replica.task.cancel()

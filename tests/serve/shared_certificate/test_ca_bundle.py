@@ -21,7 +21,7 @@ def text(pem: bytes) -> str:
 
 
 def patches(*replicas: Any) -> int:
-    return sum(bundle.patches for replica in replicas for bundle in replica.shared.bundles)
+    return sum(replica.writes(*APISERVICES) for replica in replicas)
 
 
 async def test_a_patch_holds_the_bundle_and_nothing_else(cluster: Any, start: Any, eventually: Any) -> None:
@@ -65,7 +65,7 @@ async def test_one_that_is_missing_is_said_and_written_once_it_comes(cluster: An
     await eventually(lambda: not replica.shared.problem)
     assert f"there is no APIService {THIRD}" in replica.shared.problems[0]
     await cluster.apiservice(THIRD)
-    await eventually(lambda: cluster.bundle(THIRD) == replica.shared.ca_pem)
+    await eventually(lambda: cluster.bundle(THIRD) == replica.trusted)
     await eventually(lambda: replica.shared.problems == ())
 
 
@@ -114,8 +114,8 @@ async def test_what_somebody_overwrites_is_repaired_at_once(
     replica = await start(look_seconds=3600.0)
     await eventually(lambda: not replica.shared.problem)
     await cluster.apiservice(SECOND, **spec)
-    await eventually(lambda: replica.shared.bundles[1].patches == 2)
-    assert cluster.bundle(SECOND) == replica.shared.ca_pem
+    await eventually(lambda: replica.writes(APISERVICES[1]) == 2)
+    assert cluster.bundle(SECOND) == replica.trusted
     assert not cluster.objects[APIS, SECOND]["spec"].get("insecureSkipTLSVerify")
     assert replica.shared.problems == ()
     assert not replica.shared.problem
@@ -124,15 +124,15 @@ async def test_what_somebody_overwrites_is_repaired_at_once(
 async def test_an_authority_too_many_is_taken_out(cluster: Any, start: Any, eventually: Any) -> None:
     replica = await start()
     await eventually(lambda: not replica.shared.problem)
-    await cluster.apiservice(FIRST, caBundle=text(replica.shared.ca_pem + trustme.CA().cert_pem.bytes()))
-    await eventually(lambda: cluster.bundle(FIRST) == replica.shared.ca_pem)
+    await cluster.apiservice(FIRST, caBundle=text(replica.trusted + trustme.CA().cert_pem.bytes()))
+    await eventually(lambda: cluster.bundle(FIRST) == replica.trusted)
 
 
 async def test_nothing_is_written_where_all_is_right(cluster: Any, start: Any, eventually: Any) -> None:
     first = await start()
     await eventually(lambda: not first.shared.problem)
     # Another tool's text of the same certificates, and a change of the status.
-    await cluster.apiservice(FIRST, caBundle=text(b"# ours\n" + first.shared.ca_pem + b"\n\n"))
+    await cluster.apiservice(FIRST, caBundle=text(b"# ours\n" + first.trusted + b"\n\n"))
     others = [await start() for _ in range(3)]
     await eventually(lambda: not any(replica.shared.problem for replica in others))
     await cluster.put(APIS, SECOND, {**cluster.objects[APIS, SECOND], "status": {"conditions": []}})
@@ -150,7 +150,7 @@ async def test_a_replica_that_has_not_heard_of_a_new_authority_does_not_undo_it(
     monkeypatch.setattr(late.shared._reflector, "_changed", lambda _: None)
     await cluster.secret({})
     await eventually(lambda: all(cluster.bundle(name) != old for name in APISERVICES))
-    await eventually(lambda: late.shared.ca_pem == cluster.bundle())
+    await eventually(lambda: late.trusted == cluster.bundle())
     await asyncio.sleep(0.2)
     assert cluster.bundle() == cluster.data()["ca.crt"]
     assert patches(knowing, late) == 6
@@ -203,7 +203,7 @@ async def test_who_overwrites_it_again_and_again_is_named_and_no_storm_comes(
         await eventually(lambda: all("'argocd'" in "".join(replica.shared.problems) for replica in replicas))
         await asyncio.sleep(0.3)
         tool.cancel()
-    assert all(replica.shared.bundles[0].patches == 10 for replica in replicas if replica.shared.bundles[0].patches > 1)
+    assert all(replica.writes(APISERVICES[0]) == 10 for replica in replicas if replica.writes(APISERVICES[0]) > 1)
     assert cluster.count("patch") < 60
     # The others are looked after as before.
     await cluster.apiservice(SECOND)
@@ -217,7 +217,7 @@ async def test_a_fight_that_ends_is_forgotten(
     await eventually(lambda: not replica.shared.problem)
     async with asyncio.TaskGroup() as group:
         tool = group.create_task(overwrite(cluster))
-        await eventually(lambda: replica.shared.bundles[0].patches > 12)
+        await eventually(lambda: replica.writes(APISERVICES[0]) > 12)
         tool.cancel()
     assert "again after 10 times within 10 minutes" in "".join(replica.shared.problems)
     await eventually(lambda: cluster.bundle(FIRST))
@@ -237,7 +237,7 @@ async def test_a_missing_grant_is_named_and_its_coming_noticed(
         assert all(f"--resource-name={name}" in sentence for name in APISERVICES)
     if verb != "watch":
         await eventually(lambda: "kubectl create clusterrole" in replica.shared.problem)
-    await eventually(lambda: replica.shared.ca_pem)
+    await eventually(lambda: replica.trusted)
     replica.served(cluster.data()["ca.crt"])
     cluster.denied.clear()
     await eventually(lambda: not replica.shared.problem and not replica.shared.problems)

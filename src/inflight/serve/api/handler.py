@@ -5,7 +5,6 @@ then the path, the method, the representation, the parameters, and at last the q
 """
 
 import hmac
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from inflight.guard import Answer
 from inflight.serve.api import wire
 from inflight.serve.api.asked import Asked, read_target
 from inflight.serve.api.discovery import discovery_document
+from inflight.serve.api.health import HealthCheck, HealthLog, always_well
 from inflight.serve.api.messages import Request, Response
 from inflight.serve.api.negotiation import Encoding, choose_encoding
 from inflight.serve.api.options import check_timeout, read_options
@@ -44,11 +44,6 @@ from inflight.sources.clock import Clock
 _METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 
-_log = logging.getLogger(__name__)
-
-HealthCheck = Callable[[str], str]
-"""Takes `healthz`, `livez` or `readyz`; returns "" or a sentence about what is wrong."""
-
 
 class Manner(msgspec.Struct, frozen=True):
     """How a document is written for this client."""
@@ -69,7 +64,7 @@ class MetricsApi:
         clock: Clock,
         token: str | None,
         *,
-        health: HealthCheck = lambda _: "",
+        health: HealthCheck = always_well,
         warming_up: Callable[[], str] = lambda: "",
         workloads: WorkloadSource | None = None,
         own_metrics: Callable[[], bytes] = lambda: b"",
@@ -86,7 +81,7 @@ class MetricsApi:
         self._own_metrics = own_metrics
         self._telemetry = telemetry if telemetry is not None else Telemetry()
         self._verdicts = VerdictLog()
-        self._said_of_health: dict[str, str] = {}
+        self._health_log = HealthLog()
         self._discovery: dict[tuple[Discovery, Manner], bytes] = {}
 
     def handle(
@@ -164,15 +159,10 @@ class MetricsApi:
 
     def _health_page(self, route: Health) -> Response:
         """Anybody may ask, so the reason is told to the log alone: it may name namespaces, objects and rights."""
-        problem = self._health(route.check)
-        if problem != self._said_of_health.get(route.check, ""):
-            self._said_of_health[route.check] = problem
-            _log.log(
-                logging.WARNING if problem else logging.INFO,
-                "event=health check=%s ok=%s why=%r", route.check, not problem, problem,
-            )  # fmt: skip
-        text = f"{route.check} failed: the log of this server says why\n" if problem else "ok"
-        return Response(503 if problem else 200, text.encode(), "text/plain; charset=utf-8")
+        ailment = self._health(route.check)
+        self._health_log.note(route.check, ailment)
+        text = f"{route.check} failed: the log of this server says why\n" if ailment is not None else "ok"
+        return Response(503 if ailment is not None else 200, text.encode(), "text/plain; charset=utf-8")
 
     def _discover(self, route: Discovery, manner: Manner) -> bytes:
         body = self._discovery.get((route, manner))

@@ -14,7 +14,7 @@ DURATION_EDGES_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.
 
 
 class Telemetry:
-    """Counters of one server, from its start; they only grow (but `connections`)."""
+    """Counters of one server, from its start; they only grow (but `connections` and `certificate_ends_at`)."""
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[Api, int]] = Counter()
@@ -27,9 +27,17 @@ class Telemetry:
         """Requests of those who were not let in, by cause; all causes are there from the start."""
         self.refused_connections: Counter[str] = Counter()
         self.reloads: Counter[tuple[str, str]] = Counter()
+        self.part_faults: Counter[str] = Counter()
+        """By part of the run (`inflight.serve.parts`); those that run are there from the start."""
         self.connections = 0
+        self.certificate_ends_at: float | None = None
+        """Of the certificate that is served, Unix seconds; None where it is not known."""
         self._buckets: dict[Api, list[int]] = {}
         self._sums: dict[Api, float] = {}
+
+    def note_certificate(self, ends_at: float) -> None:
+        """Another one is served from now on, until this moment in Unix seconds at most."""
+        self.certificate_ends_at = ends_at
 
     def observe_duration(self, api: Api, seconds: float) -> None:
         """The time that one request took from the end of its headers to the end of its body."""
