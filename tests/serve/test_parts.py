@@ -11,6 +11,7 @@ import pytest
 
 from inflight.serve.parts import (
     LONGEST_PAUSE_SECONDS,
+    PROVEN_SECONDS,
     SHORTEST_PAUSE_SECONDS,
     STEADY_SECONDS,
     STUCK_SECONDS,
@@ -110,6 +111,8 @@ async def test_a_part_that_fails_once_is_begun_anew_and_the_others_do_not_notice
         assert parts.down("well") == ""
         await time.pass_by(SHORTEST_PAUSE_SECONDS)
         assert (flawed.begun, well.begun) == (2, 1)
+        assert parts.down("flawed"), "it might fail again as soon as it has work"
+        await time.pass_by(PROVEN_SECONDS)
         assert parts.down("flawed") == ""
         assert faults == {"flawed": 1, "well": 0}
     assert caplog.text.count("event=part_fault part=flawed") == 1
@@ -164,8 +167,8 @@ async def test_what_is_needed_for_what(need: Need, is_ready: bool, lives_long: b
         await time.pass_by(1)
         assert (parts.ailment("livez") is None) == lives_long
         flawed.times = 0
-        await time.pass_by(LONGEST_PAUSE_SECONDS)
-        assert parts.ailment("readyz") is None or not lives_long, "ready at once"
+        await time.pass_by(LONGEST_PAUSE_SECONDS + PROVEN_SECONDS)
+        assert parts.ailment("readyz") is None or not lives_long, "ready soon"
         await time.pass_by(STEADY_SECONDS)
         assert parts.ailment("livez") is None, "and alive once it has gone on for a while"
 

@@ -19,6 +19,8 @@ from inflight.serve.api.health import Ailment
 
 SHORTEST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
+PROVEN_SECONDS = 5.0
+"""Whoever has gone on for so long after a fault is running again, and does not fail as soon as there is work."""
 STEADY_SECONDS = 120.0
 """Whoever has gone on for so long is not failing in a row any more."""
 STUCK_SECONDS = 300.0
@@ -46,7 +48,11 @@ class _State:
         self.begun_at = 0.0
         self.failing_since: float | None = None
         """The first of the faults in a row."""
-        self.is_down = False
+        self.is_resting = False
+        """Until it is begun anew."""
+
+    def has_gone_on(self, now: float, seconds: float) -> bool:
+        return not self.is_resting and now - self.begun_at >= seconds
 
 
 class Parts:
@@ -66,11 +72,11 @@ class Parts:
         self._needs: dict[str, Need] = {}
 
     def down(self, name: str) -> str:
-        """A sentence while the part of this name has failed and is not running again."""
+        """A sentence while the part of this name has failed and has not proved yet that it is running again."""
         state = self._states.get(name)
-        if state is None or not state.is_down:
+        if state is None or not state.in_a_row or state.has_gone_on(self._seconds(), PROVEN_SECONDS):
             return ""
-        return f"the part {name} has failed, {state.in_a_row} in a row, and is to be begun anew: a fault of ours"
+        return f"the part {name} has failed, {state.in_a_row} in a row, and is begun anew: a fault of ours"
 
     def ailment(self, check: str) -> Ailment | None:
         """Of `readyz`, or of the checks that a process is restarted for."""
@@ -93,7 +99,7 @@ class Parts:
 
     async def _keep(self, part: Part, state: _State) -> None:
         while True:
-            state.begun_at, state.is_down = self._seconds(), False
+            state.begun_at, state.is_resting = self._seconds(), False
             # In a task of its own: a TaskGroup of Python 3.11 that fails leaves its task marked as cancelled.
             attempt = asyncio.create_task(part.run(), name=part.name)
             try:
@@ -113,7 +119,7 @@ class Parts:
         self._faults[part.name] += 1
         state.in_a_row += 1
         state.failing_since = now if state.failing_since is None else state.failing_since
-        state.is_down = True
+        state.is_resting = True
         pause = min(SHORTEST_PAUSE_SECONDS * 2.0 ** min(state.in_a_row - 1, 16), LONGEST_PAUSE_SECONDS)
         line = "event=part_fault part=%s in_a_row=%d again_in_seconds=%g needed_for=%s"
         _log.error(line, part.name, state.in_a_row, pause, part.needed_for, exc_info=fault)
@@ -121,7 +127,7 @@ class Parts:
 
     def _is_stuck(self, state: _State) -> bool:
         now = self._seconds()
-        if state.failing_since is None or (not state.is_down and now - state.begun_at >= STEADY_SECONDS):
+        if state.failing_since is None or state.has_gone_on(now, STEADY_SECONDS):
             return False
         return now - state.failing_since > STUCK_SECONDS
 
