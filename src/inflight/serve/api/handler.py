@@ -80,7 +80,7 @@ class MetricsApi:
         self._workloads = workloads
         self._own_metrics = own_metrics
         self._telemetry = telemetry if telemetry is not None else Telemetry()
-        self._verdicts = VerdictLog()
+        self._verdicts = VerdictLog(clock.now)
         self._health_log = HealthLog()
         self._discovery: dict[tuple[Discovery, Manner], bytes] = {}
 
