@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import logging
-import resource
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -12,15 +11,8 @@ from typing import Any
 
 import pytest
 
-from inflight.serve import arrivals
-from inflight.serve.arrivals import (
-    MAX_CONNECTIONS,
-    MAX_LEAVING,
-    MIN_CONNECTIONS,
-    QUIET_SECONDS,
-    Refusals,
-    room_for_connections,
-)
+from inflight.serve import arrivals, open_files
+from inflight.serve.arrivals import MAX_LEAVING, QUIET_SECONDS, Refusals
 from inflight.serve.server import RunningServer, start_server
 
 SILENT = 300
@@ -43,7 +35,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> int:
     """A small cap."""
-    monkeypatch.setattr(arrivals, "MAX_CONNECTIONS", 40)
+    monkeypatch.setattr(open_files, "MAX_CONNECTIONS", 40)
     return 40
 
 
@@ -267,21 +259,3 @@ def test_the_end_of_the_refusals_is_said_too(telemetry: Any, caplog: pytest.LogC
     assert caplog.text.count("event=connections_no_longer_refused refused=2") == 1
     refusals.count("too_many", "why", 50.0, is_open=5, room=5)
     assert caplog.text.count("event=connections_refused") == 2
-
-
-@pytest.mark.parametrize(
-    ("limit", "targets", "room"),
-    [
-        (resource.RLIM_INFINITY, 10_000, MAX_CONNECTIONS),
-        (20_000, 400, MAX_CONNECTIONS),
-        (1024, 0, MAX_CONNECTIONS),
-        (1024, 600, 296),
-        (256, 50, 78),
-        (256, 200, MIN_CONNECTIONS),
-    ],
-)
-def test_the_scrapes_have_their_files_first(
-    monkeypatch: pytest.MonkeyPatch, limit: int, targets: int, room: int
-) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
-    assert room_for_connections(targets) == room

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from inflight.cluster import parse_trust
-from inflight.serve import RunningServer, arrivals, start_server
+from inflight.serve import RunningServer, open_files, start_server
 from inflight.serve.api.asked import Asked
 from inflight.serve.connections import Front
 from inflight.serve.door import Admission, ClusterDoor, Peer, take_authorities
@@ -126,7 +126,7 @@ class House:
 
 @pytest.fixture
 async def house(pods: Any, clock: Any, telemetry: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr(arrivals, "MAX_CONNECTIONS", FEW)
+    monkeypatch.setattr(open_files, "MAX_CONNECTIONS", FEW)
     fronts: list[Front] = []
 
     def front(*arguments: Any) -> Front:

@@ -128,6 +128,11 @@ class Discovery:
         return DiscoveryStats(autoscalers, len(self._scales), pods, self._problems.counts)
 
     @property
+    def watches(self) -> int:
+        """How many there are now, each of which keeps a connection open."""
+        return len(self._autoscalers) + len(self._namespaces)
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """What keeps pods from being followed now."""
         return self._problems.current

@@ -11,22 +11,17 @@ The loop's own servers are of no use for that: uvloop's takes all that wait befo
 import asyncio
 import errno
 import logging
-import resource
 import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
+from inflight.serve import open_files
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.connections import Connection, Front
+from inflight.serve.open_files import FileLimit
 from inflight.serve.places import Owner, Places, network_of, shares_of
 
-MAX_CONNECTIONS = 512
-"""Go clients keep at most 25 idle ones per host; a kube-apiserver has a handful open."""
-MIN_CONNECTIONS = 16
-"""Also where the scrapes leave no room: values that nobody can ask for are no use."""
-RESERVED_FILES = 128
-"""For files that are read, scrapes that reconnect, and connections that are just being closed."""
 HANDSHAKE_SECONDS = 10.0
 """As long as Go's clients wait for one (`DefaultTransport`): on a machine whose cores are all busy it takes seconds,
 and who only pretends to shake hands gives way to newcomers anyway.
@@ -48,14 +43,6 @@ _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _log = logging.getLogger(__name__)
 
 
-def room_for_connections(targets: int) -> int:
-    """How many connections may be open while each target takes one file for its scrapes."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if limit == resource.RLIM_INFINITY:
-        return MAX_CONNECTIONS
-    return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, limit - targets - RESERVED_FILES))
-
-
 class Arrivals:
     """The connections of one listening socket, from its start until it is closed."""
 
@@ -65,17 +52,21 @@ class Arrivals:
         listener: socket.socket,
         context: ssl.SSLContext,
         telemetry: Telemetry,
-        targets: Callable[[], int] = lambda: 0,
+        others: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`others` says how many open files everything needs that is no client."""
         self._front = front
         self._listener = listener
         self._context = context
         self._telemetry = telemetry
-        self._targets = targets
+        self._others = others
+        self._files = FileLimit()
         self._loop = asyncio.get_running_loop()
         self._open: dict[Connection, asyncio.Task[None]] = {}
         """All, with their handshakes."""
-        self._places: Places[Connection] = Places(shares_of(MAX_CONNECTIONS, has_door=front.has_door), self._show_out)
+        self._places: Places[Connection] = Places(
+            shares_of(open_files.MAX_CONNECTIONS, has_door=front.has_door), self._show_out
+        )
         self._nobody = asyncio.Event()
         self._nobody.set()
         self._refusals = Refusals(telemetry)
@@ -115,7 +106,9 @@ class Arrivals:
     def _look(self) -> None:
         # First, so that a fault below cannot end it for good.
         self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
-        self._places.shares = shares_of(room_for_connections(self._targets()), has_door=self._front.has_door)
+        others = self._others()
+        self._files.make_room(others)
+        self._places.shares = shares_of(open_files.room_for_connections(others), has_door=self._front.has_door)
         self._refusals.look(self._loop.time())
 
     def _accept(self) -> None:

@@ -21,7 +21,9 @@ from inflight.cluster import (
     in_cluster,
     read_kubeconfig,
 )
+from inflight.cluster.client import MAX_CONNECTIONS
 from inflight.discovery import Discovery
+from inflight.discovery.wanted import MAX_NAMESPACES
 from inflight.serve.api.health import Ailment
 from inflight.serve.api.telemetry import Telemetry
 from inflight.serve.door import ClusterDoor, take_authorities
@@ -32,6 +34,8 @@ from inflight.signals import Catalogue
 from inflight.sources import Target
 
 DISCOVERY = "discovery"
+CLIENTS = 2
+"""One for the door and one for the rest."""
 
 
 class InCluster:
@@ -63,6 +67,19 @@ class InCluster:
             if part is not None and part.problem:
                 return Ailment(name, part.problem)
         return None
+
+    @property
+    def connections(self) -> int:
+        """How many it may need at once, as things stand: one for each watch, and the clients' own."""
+        watches = 1 + (self.discovery.watches if self.discovery is not None else 0)
+        if self._certificate is not None:
+            watches += 1 + len(self._certificate.bundles)
+        return watches + CLIENTS * MAX_CONNECTIONS
+
+    @property
+    def most_connections(self) -> int:
+        """With as many namespaces as can be followed."""
+        return self.connections + (MAX_NAMESPACES if self.discovery is not None else 0)
 
     def parts(self, context: ssl.SSLContext, take_targets: Callable[[list[Target]], None]) -> list[Part]:
         """What has to run while the server does. `context` is the one that it serves with.

@@ -20,6 +20,7 @@ from inflight.serve.files import WrittenFile, write_private, write_public
 from inflight.serve.garbage import collect_on_schedule
 from inflight.serve.health import Health
 from inflight.serve.in_cluster import DISCOVERY, InCluster, connected
+from inflight.serve.open_files import FileLimit
 from inflight.serve.parts import Part, Parts
 from inflight.serve.reload import Reloader, read_targets
 from inflight.serve.server import RunningServer, start_server
@@ -67,6 +68,8 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
     async with connected(settings, catalogue, telemetry) as cluster:
         discovery = None if cluster is None else cluster.discovery
         unknown = None if cluster is None else cluster.ailment
+        # Before there is anything to scrape: a limit that is too low is to be heard of now.
+        FileLimit().make_room(collector.stats.targets + (0 if cluster is None else cluster.most_connections))
         health = Health(parts, vitals, lambda: collector.stats, clock.now, unknown)
         async with start_server(
             collector,
@@ -82,6 +85,7 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
             door=None if cluster is None else cluster.door,
             workloads=discovery,
             discovery_stats=None if discovery is None else lambda: discovery.stats,
+            cluster_connections=lambda: 0 if cluster is None else cluster.connections,
         ) as server:
             # The files come first: whoever waits for them may go on at once.
             token_file = _write_files(settings, server)

@@ -65,6 +65,7 @@ async def start_server(
     stats: Callable[[], CollectorStats] | None = None,
     workloads: WorkloadSource | None = None,
     discovery_stats: Callable[[], DiscoveryStats] | None = None,
+    cluster_connections: Callable[[], int] = lambda: 0,
     telemetry: Telemetry | None = None,
     door: Door | None = None,
 ) -> AsyncIterator[RunningServer]:
@@ -73,7 +74,8 @@ async def start_server(
     `source` answers as a Collector does; its `stats`, where given, are shown on `/metrics`. `warming_up` returns a
     sentence while not even the pods known at the start have been read: no value for a whole fleet is given then.
     `workloads` knows the objects of the cluster that metrics are asked for besides pods, and why a namespace has none
-    that is watched; `discovery_stats` are shown like `stats`.
+    that is watched; `discovery_stats` are shown like `stats`. `cluster_connections` says how many open
+    files the watches of a cluster and the requests to it need.
     With a `door` there is no token: the door decides who may ask, and clients may show certificates.
     """
     telemetry = telemetry if telemetry is not None else Telemetry()
@@ -110,9 +112,11 @@ async def start_server(
     front = Front(api, telemetry, door)
     listener = listen(address, port)
     bound_address, bound_port = listener.getsockname()[:2]
-    arrivals = Arrivals(
-        front, listener, context, telemetry, targets=lambda: stats().targets if stats is not None else 0
-    )
+
+    def others() -> int:
+        return (stats().targets if stats is not None else 0) + cluster_connections()
+
+    arrivals = Arrivals(front, listener, context, telemetry, others)
     arrivals.start()
     try:
         front.sweep()
