@@ -23,6 +23,7 @@ from inflight.cluster import Client, ClusterConfig
 from inflight.cluster.config import Material
 from inflight.serve.ca_bundle import APISERVICES
 from inflight.serve.certificates import make_certificate, server_context
+from inflight.serve.chore import Chore
 from inflight.serve.secret_content import bundle_pem
 from inflight.serve.shared_certificate import SharedCertificate
 
@@ -191,6 +192,39 @@ def merged(before: Any, patch: Any) -> Any:
     return result
 
 
+class Rounds:
+    """Watches over a chore: how often its work was done, and whether it has any."""
+
+    def __init__(self, chore: Chore) -> None:
+        self.done = 0
+        self._chore = chore
+        self._work = chore._work
+        self._is_done = False
+        chore._work = self._observed
+
+    async def _observed(self) -> None:
+        self._is_done = False
+        await self._work()
+        self._is_done = True
+        self.done += 1
+
+    @property
+    def is_idle(self) -> bool:
+        return self._is_done and not self._chore._woken.is_set()
+
+
+def version_of(plain: Mapping[str, Any] | None) -> str | None:
+    return plain["metadata"]["resourceVersion"] if plain is not None else None
+
+
+async def eventually_true(condition: Callable[[], Any], what: Callable[[], Any] = lambda: "") -> None:
+    for _ in range(1_000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"it did not happen within 10 s: {what()}")
+
+
 class Replica:
     """A process that serves, as far as its certificate goes."""
 
@@ -199,6 +233,8 @@ class Replica:
         self._name = name
         self._cluster = cluster
         self.context = server_context(make_certificate("127.0.0.1", datetime.now(UTC)))
+        self._secret = Rounds(shared._chore)
+        self._bundles = [Rounds(bundle._chore) for bundle in shared.bundles]
         self.task = asyncio.get_running_loop().create_task(shared.run(self.context))
 
     @property
@@ -209,6 +245,34 @@ class Replica:
     def writes(self, *names: str) -> int:
         """Its writes of the Secret, or of the APIServices that are named."""
         return sum(self._cluster.written.count((self._name, name)) for name in names or (SECRET[1],))
+
+    @property
+    def looks(self) -> int:
+        """How often it has looked at the Secret and done what was to be done."""
+        return self._secret.done
+
+    async def has_looked(self) -> None:
+        """At the Secret, from the beginning to the end: one look may have begun before."""
+        before = self.looks
+        await eventually_true(lambda: self.looks >= before + 2)
+
+    async def is_at_rest(self, looks: int = 1) -> None:
+        """It has heard of everything, has looked at each object so often since, and found nothing to do."""
+        await eventually_true(self._has_heard)
+        chores = (self._secret, *self._bundles)
+        before = [chore.done for chore in chores]
+        await eventually_true(
+            lambda: (
+                all(chore.done >= done + looks for chore, done in zip(chores, before, strict=True))
+                and all(chore.is_idle for chore in chores)
+                and self._has_heard()
+            )
+        )
+
+    def _has_heard(self) -> bool:
+        known = [self.shared._secret, *(bundle._object for bundle in self.shared.bundles)]
+        keys = [(SECRETS, SECRET[1]), *((APIS, name) for name in APISERVICES)]
+        return [version_of(each) for each in known] == [version_of(self._cluster.objects.get(key)) for key in keys]
 
     def served(self, trusted: bytes, host: str = HOST) -> x509.Certificate:
         """The leaf of a whole handshake with a strict client; raises ssl.SSLError where it does not verify."""
@@ -304,11 +368,4 @@ Eventually = Callable[..., Awaitable[None]]
 
 @pytest.fixture
 def eventually() -> Eventually:
-    async def wait(condition: Callable[[], Any], what: Callable[[], Any] = lambda: "") -> None:
-        for _ in range(1_000):
-            if condition():
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError(f"it did not happen within 10 s: {what()}")
-
-    return wait
+    return eventually_true

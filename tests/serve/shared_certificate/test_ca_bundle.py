@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -77,7 +78,7 @@ async def test_one_that_becomes_ours_or_another_s(cluster: Any, start: Any, even
     await eventually(lambda: cluster.bundle(FIRST))
     await cluster.apiservice(FIRST, ("keda", "metrics"), caBundle=text(b"theirs"))
     await eventually(lambda: "keda/metrics" in "".join(replica.shared.problems))
-    await asyncio.sleep(0.2)
+    await replica.is_at_rest()
     assert cluster.bundle(FIRST) == b"theirs"
 
 
@@ -136,7 +137,8 @@ async def test_nothing_is_written_where_all_is_right(cluster: Any, start: Any, e
     others = [await start() for _ in range(3)]
     await eventually(lambda: not any(replica.shared.problem for replica in others))
     await cluster.put(APIS, SECOND, {**cluster.objects[APIS, SECOND], "status": {"conditions": []}})
-    await asyncio.sleep(0.3)
+    for replica in (first, *others):
+        await replica.is_at_rest()
     assert cluster.bundle(FIRST).startswith(b"# ours")
     assert patches(first, *others) == cluster.count("patch") == 3
 
@@ -151,7 +153,8 @@ async def test_a_replica_that_has_not_heard_of_a_new_authority_does_not_undo_it(
     await cluster.secret({})
     await eventually(lambda: all(cluster.bundle(name) != old for name in APISERVICES))
     await eventually(lambda: late.trusted == cluster.bundle())
-    await asyncio.sleep(0.2)
+    for replica in (knowing, late):
+        await replica.is_at_rest(looks=0)
     assert cluster.bundle() == cluster.data()["ca.crt"]
     assert patches(knowing, late) == 6
     late.served(cluster.bundle())
@@ -174,19 +177,29 @@ async def test_one_that_becomes_another_s_between_reading_and_writing_stays_as_i
     cluster.instead = too_late
     await cluster.apiservice(FIRST)
     await eventually(lambda: cluster.instead is None)
-    await asyncio.sleep(0.2)
+    await replica.is_at_rest()
     assert cluster.bundle(FIRST) == b""
     assert cluster.count("patch") == 1
 
 
-async def overwrite(cluster: Any) -> None:
+class Looks(Iterator[int]):
+    """Without end."""
+
+    number = 0
+
+    def __next__(self) -> int:
+        self.number += 1
+        return self.number
+
+
+async def overwrite(cluster: Any, looks: Iterator[int]) -> None:
     """A tool that does not want the bundle there."""
     managed = [
         {"manager": "inflight", "operation": "Update", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:caBundle": {}}},
         {"manager": "argocd", "operation": "Apply", "time": "2026-01-02T00:00:00Z", "fieldsV1": {"f:caBundle": {}}},
         {"manager": "status", "operation": "Update", "time": "2026-01-03T00:00:00Z", "fieldsV1": {"f:status": {}}},
     ]
-    while True:
+    for _ in looks:
         if cluster.bundle(FIRST):
             service = {"namespace": SERVICE[0], "name": SERVICE[1]}
             await cluster.put(APIS, FIRST, {"metadata": {"managedFields": managed}, "spec": {"service": service}})
@@ -199,9 +212,11 @@ async def test_who_overwrites_it_again_and_again_is_named_and_no_storm_comes(
     replicas = [await start(slow_seconds=3600.0) for _ in range(2)]
     await eventually(lambda: not any(replica.shared.problem for replica in replicas))
     async with asyncio.TaskGroup() as group:
-        tool = group.create_task(overwrite(cluster))
+        looks = Looks()
+        tool = group.create_task(overwrite(cluster, looks))
         await eventually(lambda: all("'argocd'" in "".join(replica.shared.problems) for replica in replicas))
-        await asyncio.sleep(0.3)
+        seen = looks.number
+        await eventually(lambda: looks.number >= seen + 20)
         tool.cancel()
     assert all(replica.writes(APISERVICES[0]) == 10 for replica in replicas if replica.writes(APISERVICES[0]) > 1)
     assert cluster.count("patch") < 60
@@ -216,7 +231,7 @@ async def test_a_fight_that_ends_is_forgotten(
     replica = await start(slow_seconds=0.05)
     await eventually(lambda: not replica.shared.problem)
     async with asyncio.TaskGroup() as group:
-        tool = group.create_task(overwrite(cluster))
+        tool = group.create_task(overwrite(cluster, Looks()))
         await eventually(lambda: replica.writes(APISERVICES[0]) > 12)
         tool.cancel()
     assert "again after 10 times within 10 minutes" in "".join(replica.shared.problems)
