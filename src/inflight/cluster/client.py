@@ -7,11 +7,9 @@ deadline, every answer a limit in bytes, and every failure a sentence that names
 import asyncio
 import logging
 import ssl
-import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +18,7 @@ import msgspec
 
 from inflight.cluster.config import ClusterConfig
 from inflight.cluster.errors import ApiError, ConfigError, UnreachableError
+from inflight.cluster.pem_file import as_pem_file
 from inflight.objects import ObjectError, Status, decode_status
 
 JSON = "application/json"
@@ -308,14 +307,11 @@ def _context(config: ClusterConfig, ca: bytes, certificate: bytes, key: bytes) -
 
 
 def _load_pair(context: ssl.SSLContext, config: ClusterConfig, certificate: bytes, key: bytes) -> None:
-    """The ssl module reads keys from files only; this one is readable by us alone and gone at once."""
-
     def no_passphrase() -> str:
         raise ValueError("the key is encrypted")
 
-    with tempfile.NamedTemporaryFile(prefix="inflight-", suffix=".pem") as file:
-        Path(file.name).write_bytes(certificate + b"\n" + key)
+    with as_pem_file(certificate + b"\n" + key) as path:
         try:
-            context.load_cert_chain(file.name, password=no_passphrase)
+            context.load_cert_chain(path, password=no_passphrase)
         except (ssl.SSLError, ValueError) as error:
             raise ConfigError(f"the client certificate and key of {config.source} are no PEM pair") from error

@@ -5,9 +5,7 @@ and is dropped, so whoever trusts the authority's certificate trusts this proces
 """
 
 import datetime
-import os
 import ssl
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +17,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
+from inflight.cluster import ConfigError
+from inflight.cluster.pem_file import as_pem_file
 from inflight.serve.authority import Validity, certificate_pem, issue, make_authority, private_pem
 
 ALWAYS_NAMED = ("localhost", "127.0.0.1", "::1")
@@ -155,23 +155,11 @@ def _no_passphrase() -> str:
 
 @contextmanager
 def _as_file(pem: bytes) -> Iterator[str]:
-    """The ssl module reads keys from files only; this one is readable by us alone and gone at once."""
-    path = ""
     try:
-        try:
-            descriptor, path = tempfile.mkstemp(prefix="inflight-", suffix=".pem")
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(pem)
-        except OSError as error:
-            raise CertificateError(
-                "the certificate and its key have to stand in a temporary file for a moment, which cannot be written"
-                f" ({error.strerror or error}): make room, or name a folder that can be written to in TMPDIR"
-            ) from error
-        yield path
-    finally:
-        if path:
-            with suppress(OSError):
-                os.unlink(path)
+        with as_pem_file(pem) as path:
+            yield path
+    except ConfigError as error:
+        raise CertificateError(str(error)) from error
 
 
 def _read(path: Path) -> bytes:
