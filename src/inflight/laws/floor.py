@@ -48,11 +48,6 @@ def floor(seen: Seen, memory: FloorMemory, settings: FloorSettings) -> tuple[Wan
     return Wanted(_least(seen), f"reporting only; the floor would be {outcome}{would}"), memory
 
 
-def note(seen: Seen, memory: FloorMemory, settings: FloorSettings) -> FloorMemory:
-    """What a look between two questions leaves: a gap that lies wholly between them counts too."""
-    return _remember(seen, memory, settings)
-
-
 def _remember(seen: Seen, memory: FloorMemory, settings: FloorSettings) -> FloorMemory:
     at = memory.gap_seen_at
     if at is not None and at > seen.at:
