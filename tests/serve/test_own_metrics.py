@@ -38,6 +38,9 @@ def busy() -> Telemetry:
     telemetry.refused_connections["slow"] = 1
     telemetry.reloads["targets", "refused"] = 1
     telemetry.connections = 5
+    telemetry.part_faults["trust"] = 2
+    telemetry.note_certificate(NOW + 86_400)
+    telemetry.certificate_problems = lambda: 1
     for seconds in (0.0001, 0.0005, 0.003, 9.0):
         telemetry.observe_duration("external", seconds)
     return telemetry
@@ -58,6 +61,10 @@ def test_the_page_says_what_happened(busy: Telemetry, full_stats: Any) -> None:
     assert found["inflight_sample_age_oldest_seconds", ()] == 9.0
     assert found["inflight_sample_age_newest_seconds", ()] == 0.5
     assert found["inflight_reloads_total", (("outcome", "refused"), ("what", "targets"))] == 1
+    assert found["inflight_part_faults_total", (("part", "trust"),)] == 2
+    assert found["inflight_certificate_end_timestamp_seconds", ()] == NOW + 86_400
+    assert found["inflight_certificate_problems", ()] == 1
+    assert ("inflight_certificate_problems", ()) not in samples(own_metrics_page(Telemetry(), None, NOW))
 
 
 def test_what_is_found_in_the_cluster_is_shown_where_it_is_looked_for(full_discovery: Any) -> None:

@@ -153,7 +153,10 @@ async def test_a_part_that_fails_once_comes_back_and_the_server_is_ready(  # noq
 
         await until(is_back)
         assert await server.get("/livez") == (200, "ok")
-        assert f'inflight_part_faults_total{{part="{name}"}} 1' in (await server.get("/metrics"))[1]
+        page = (await server.get("/metrics"))[1]
+        assert f'inflight_part_faults_total{{part="{name}"}} 1' in page
+        assert "\ninflight_certificate_end_timestamp_seconds " in page
+        assert ("\ninflight_certificate_problems " in page) == (name == "certificate")
     assert caplog.text.count(f"event=part_fault part={name} ") == 1
 
 

@@ -56,9 +56,11 @@ class InCluster:
         if pods_client is not None:
             self.discovery = Discovery(pods_client, catalogue, namespaces=settings.namespaces)
             if settings.tls_secret is not None and settings.service is not None:
-                self._certificate = SharedCertificate(
+                certificate = SharedCertificate(
                     pods_client, settings.tls_secret, settings.service, served=telemetry.note_certificate
                 )
+                self._certificate = certificate
+                telemetry.certificate_problems = lambda: len(certificate.problems)
 
     def ailment(self) -> Ailment | None:
         """Why this process is not ready, as far as the cluster is concerned; None once everything has been read."""

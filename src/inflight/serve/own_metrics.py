@@ -102,6 +102,13 @@ def api_families(telemetry: Telemetry) -> Iterator[Family]:
         "When the certificate ends that is served, Unix time.",
         _maybe(telemetry.certificate_ends_at),
     )
+    problems = telemetry.certificate_problems
+    yield _family(
+        "inflight_certificate_problems",
+        "gauge",
+        "What is wrong now with the shared certificate or with caBundle; the log has each with its sentence.",
+        _maybe(None if problems is None else problems()),
+    )
 
 
 def collector_families(stats: CollectorStats, now: float) -> Iterator[Family]:

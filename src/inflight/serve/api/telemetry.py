@@ -5,6 +5,7 @@ Every label has few values, known beforehand or bounded by what the code can pro
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable
 from typing import get_args
 
 from inflight.serve.api.refusals import DoorCause
@@ -32,6 +33,8 @@ class Telemetry:
         self.connections = 0
         self.certificate_ends_at: float | None = None
         """Of the certificate that is served, Unix seconds; None where it is not known."""
+        self.certificate_problems: Callable[[], int] | None = None
+        """How much is wrong at the moment with the certificate that replicas share; None where they share none."""
         self._buckets: dict[Api, list[int]] = {}
         self._sums: dict[Api, float] = {}
 
