@@ -211,6 +211,8 @@ def test_what_does_not_fit_together_is_refused(
 ) -> None:
     for name in [name for name in os.environ if name.startswith("KUBERNETES_")]:
         monkeypatch.delenv(name)
+    # This process goes on with other tests, whose log is looked at.
+    monkeypatch.setattr("inflight.serve.run._log_to_stderr", lambda: None)
     done = CliRunner().invoke(command, arguments)
     assert done.exit_code == 2
     assert sentence in done.output
