@@ -66,7 +66,9 @@ class Chain:
         if view.setting.kind == "Pods":
             return PodsAnswer({name: PodMetric(_custom_milli(value), 0) for name, value in values.items()})
         total = sum(values.values())
-        return ExternalAnswer((self._external_milli(total if view.setting.kind == "External" else total / len(values)),))
+        return ExternalAnswer(
+            (self._external_milli(total if view.setting.kind == "External" else total / len(values)),)
+        )
 
     def floor(self, view: View) -> MetricAnswer:
         return EMPTY

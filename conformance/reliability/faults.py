@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from reliability.plant import Plant, PlantPod
 
+from inflight.guard.knowledge import STANDING_SECONDS
+
 NOWHERE = "cannot be reached"
 REFUSED = "connection refused"
 ASLEEP = "the engine is asleep"
@@ -80,6 +82,8 @@ class Fault:
     from_zero = False
     longer_than_window = False
     shortest, longest = 40.0, 300.0
+    stated_seconds = 0.0
+    """From its begin on, for so long no rule is asked to see it; misses of that time stand in a column of their own."""
     undecidable = ""
     """Why no rule could see it, and what it is bounded by; empty where rules are held to it."""
 
@@ -163,6 +167,7 @@ class Repeats(Fault):
     def __init__(self, name: str, about: str, share: float, *, stamped: bool) -> None:
         super().__init__(share)
         self.name, self.about, self._stamped = name, about, stamped
+        self.stated_seconds = 0.0 if stamped else STANDING_SECONDS + 15.0
 
     def sees(self, scene: Scene, watcher: int, pod: PlantPod, at: float) -> Sight:
         if pod.uid not in scene.victims:
@@ -414,9 +419,13 @@ def _faults() -> tuple[Fault, ...]:
         RoleLost(),
         TwoReplicas("two replicas, by sync", by_request=False),
         TwoReplicas("two replicas, by request", by_request=True),
-        AcrossTheEnd("asked across the end of a gap", 0.5, "load asked before the scrape that ends the gap, floor after"),
+        AcrossTheEnd(
+            "asked across the end of a gap", 0.5, "load asked before the scrape that ends the gap, floor after"
+        ),
         FromZero("zero pods", 1.0, "the fleet goes to zero, is asked for again, and no pod can be reached meanwhile"),
-        ControllerRestart("controller restart", 0.5, "half of the pods lost, and the HPA controller forgets its window"),
+        ControllerRestart(
+            "controller restart", 0.5, "half of the pods lost, and the HPA controller forgets its window"
+        ),
         LiesLow(),
     )
 

@@ -11,8 +11,12 @@ from collections.abc import Iterable
 
 from reliability.loads import SERVICE_SECONDS, STEP_SECONDS
 
-ROOM = 16.0
+ROOM = 24.0
 """Requests that an engine serves at once at full speed; the target is 10."""
+
+IMPATIENT = STEP_SECONDS / 15.0
+"""Of those who wait, who gives up in a step: without it an outage under a rising load leaves a queue whose work would
+be needed long after."""
 
 COLD_SECONDS = 60.0
 READINESS_SECONDS = 6.0
@@ -175,7 +179,7 @@ class Plant:
                     self._requeue(pod)
                 else:
                     serving.append(pod)
-        self.backlog += arrived
+        self.backlog += arrived - self.backlog * IMPATIENT
         if serving:
             self._route(serving)
         for pod in self.pods:
@@ -184,6 +188,8 @@ class Plant:
                 done = min(pod.in_flight, min(pod.in_flight, ROOM) * STEP_SECONDS / SERVICE_SECONDS * speed)
                 pod.in_flight -= done
                 pod.served += done
+                if pod.in_flight > ROOM and not pod.slow:
+                    pod.in_flight -= (pod.in_flight - ROOM) * IMPATIENT
         if any(pod.gone_at is not None for pod in self.pods):
             self.pods = [pod for pod in self.pods if pod.gone_at is None]
         if self._surging:

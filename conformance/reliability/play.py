@@ -6,7 +6,8 @@ recommendations, along our path of replicas and scale events, on complete data.
 Growth: S raises, the seen pods alone propose as much, and we are not there by the next sync.
 Excess, against twin F, which no data fault ever hits: before the fault ours is not F; inside, above the largest of F, the
 replicas at its begin and the highest estimate so far by more than one; after it, above that for longer than three syncs
-and a window, or from there over 450 s more than 5 % replica-hours above F. Value targets are not judged by excess.
+and a window, or from there over 450 s more than 5 % replica-hours above F. Value targets are not judged by excess. Where S, too, asks for that much (the true load on our
+path: an outage under a rising load leaves a queue), it stands in a column of its own, `load`.
 """
 
 import random
@@ -202,6 +203,7 @@ class _Run:
         self.level = 0
         self.last_true: dict[str, tuple[float, float]] = {}
         self.costs: list[float] = []
+        self.unexplained = 0.0
         self.sync = self.decreases = self.unseen = 0
 
     def play(self) -> Outcome:
@@ -274,7 +276,7 @@ class _Run:
         self._judge_growth(at, (before, decision.replicas, s_replicas), observation, samples)
         if decision.rescaled:
             plant.set_replicas(decision.replicas, at)
-        self._judge_excess(at, before, observation, samples)
+        self._judge_excess(at, before, s_replicas, observation, samples)
         self.costs.append(plant.cost_seconds)
         self.sync += 1
 
@@ -297,7 +299,10 @@ class _Run:
         return replicas
 
     def _miss(self, by: str, at: float, replicas: int, bound: float, note: str = "") -> None:
-        self.misses.append(Miss(by, at - self.script.span.begin, replicas, bound, note))
+        since = at - self.script.span.begin
+        if 0 <= since < self.fault.stated_seconds:
+            by = "stated"
+        self.misses.append(Miss(by, since, replicas, bound, note))
 
     def _judge_safety(self, at: float, before: int, after: int, s_replicas: int) -> None:
         if after < before:
@@ -324,13 +329,17 @@ class _Run:
         if seen_alone >= s_replicas:
             self.pending = s_replicas
 
-    def _judge_excess(self, at: float, before: int, observation: Observation, samples: dict[str, float]) -> None:
+    def _judge_excess(
+        self, at: float, before: int, s_replicas: int, observation: Observation, samples: dict[str, float]
+    ) -> None:
         if self.setting.kind == "Value":
             return
         span, f_replicas = self.script.span, self.f_replicas[self.sync]
         ours = self.twin.plant.replicas
         for pod in self.twin.plant.pods:
-            if pod.uid in samples:
+            if pod.asleep:
+                samples.pop(pod.uid, None)  # the table takes a sleeping engine for unseen
+            elif pod.uid in samples:
                 self.last_true[pod.uid] = (samples[pod.uid], at)
         if at < span.begin:
             if ours != f_replicas:
@@ -345,7 +354,10 @@ class _Run:
                 self.level = max(self.level, self._proposed(observation, values, at))
         if at < span.end + SYNC_SECONDS + HOLD_SECONDS + self.setting.window:
             if ours > self.level + 1:
-                self._miss("excess", at, ours, self.level, "inside" if at < span.end + SYNC_SECONDS else "after")
+                by = "load" if ours <= s_replicas else "excess"
+                self._miss(by, at, ours, self.level, "inside" if at < span.end + SYNC_SECONDS else "after")
+        if at >= span.end + SYNC_SECONDS + HOLD_SECONDS + self.setting.window:
+            self.unexplained += max(0, ours - max(f_replicas, s_replicas)) * SYNC_SECONDS
 
     def _proposed(self, observation: Observation, values: dict[str, float], at: float) -> int:
         from inflight.laws import proposal
@@ -359,7 +371,8 @@ class _Run:
         settled = span.end + SYNC_SECONDS + HOLD_SECONDS + self.setting.window
         ours_after, f_after = self._hours(settled, settled + AFTER_SECONDS)
         if self.setting.kind != "Value" and ours_after > f_after * (1 + ALLOWED_EXCESS):
-            self._miss("excess", settled, round(ours_after / f_after * 100), 105, "percent of F's replica-hours after")
+            by = "excess" if self.unexplained > f_after * ALLOWED_EXCESS else "load"
+            self._miss(by, settled, round(ours_after / f_after * 100), 105, "percent of F's replica-hours after")
         ours_inside, f_inside = self._hours(span.begin, span.end + SYNC_SECONDS)
         return Outcome(
             misses=tuple(self.misses),

@@ -137,7 +137,7 @@ def _sample(pod: PodKnowledge) -> PodSample:
         namespace="default",
         name=pod.name,
         labels={},
-        value=None if pod.problem else pod.value,
+        value=None if pod.refused or pod.asleep else pod.value,
         received_at=pod.received_at,
         missing=pod.problem,
         reported_before=pod.reported,
@@ -170,7 +170,7 @@ class Ageless(Guarded):
 
     def known(self, view: View) -> list[PodKnowledge]:
         return [
-            msgspec.structs.replace(pod, received_at=view.at, problem="", standing_since=None)
+            msgspec.structs.replace(pod, received_at=view.at, refused=False, standing_since=None)
             if pod.value is not None
             else pod
             for pod in super().known(view)

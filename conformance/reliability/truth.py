@@ -86,6 +86,8 @@ def _filled(
     for pod in expected:
         if pod.uid in samples:
             continue
+        if not pod.has_page(at) and not pod.is_ready(at):
+            continue  # its engine has ended: what it held is with the others
         value, when = last.get(pod.uid, (0.0, -math.inf))
         if pod.is_ready(at) and when == -math.inf and at - pod.ready_at < GRACE_SECONDS:
             continue

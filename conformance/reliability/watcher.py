@@ -5,7 +5,7 @@ What is remembered of a pod is what the sources remember; the second half (`true
 
 import math
 
-from reliability.faults import REFUSED, Sight
+from reliability.faults import ASLEEP, REFUSED, Sight
 from reliability.plant import Plant, PlantPod
 
 from inflight.guard.knowledge import FRESH_SECONDS, LARGEST_VALUE, PodKnowledge, Receipt, receive
@@ -17,8 +17,8 @@ class Record:
     """What one replica remembers of one pod (its uid)."""
 
     __slots__ = (
-        "page_at", "page_value", "problem", "receipt", "reported", "served", "sight", "standing_since", "true_at",
-        "true_value", "value",
+        "asleep", "page_at", "page_value", "problem", "receipt", "refused", "reported", "served", "sight",
+        "standing_since", "true_at", "true_value", "value",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -26,6 +26,7 @@ class Record:
         self.receipt: Receipt | None = None
         self.reported = False
         self.problem = ""
+        self.refused = self.asleep = False
         self.standing_since: float | None = None
         self.page_at: float | None = None
         self.page_value = 0.0
@@ -37,22 +38,23 @@ class Record:
     def take(self, sight: Sight, at: float) -> None:
         self.sight = sight
         value = sight.value
+        self.problem = sight.problem
+        self.refused = sight.problem == REFUSED
+        if self.refused:
+            self.true_at = NEVER  # what it said is true no more: its engine has ended
         if value is None:
-            # A page that did not come may come the next time; a refusal and a page without the metric are final.
-            if sight.problem == REFUSED or sight.problem.startswith("the page"):
-                self.problem = sight.problem
             return
         if sight.true:
             self.true_value, self.true_at = value, at
         if not 0 <= value <= LARGEST_VALUE:
             self.problem = f"says {value:g}"
             return
+        self.asleep = sight.problem == ASLEEP
         if self.page_at is None or sight.served != self.served or not value or value != self.page_value:
             self.standing_since = None
         elif self.standing_since is None:
             self.standing_since = self.page_at
         self.page_at, self.page_value, self.served = at, value, sight.served
-        self.problem = sight.problem
         self.value = value
         self.receipt = receive(self.receipt, sight.page_time, at)
         self.reported = True
@@ -100,6 +102,8 @@ class Watcher:
                     been_ready=pod.been_ready or pod.is_ready(at),
                     terminating=pod.deleted_at is not None,
                     kind_reports=True if pod.role in self.kinds else None,
+                    refused=record.refused,
+                    asleep=record.asleep,
                     problem=record.problem,
                     standing_since=record.standing_since,
                 )
@@ -113,5 +117,3 @@ class Watcher:
             for pod in plant.pods
             if (record := self.records.get(pod.uid)) is not None and at - record.true_at < FRESH_SECONDS
         }
-
-

@@ -43,8 +43,14 @@ class PodKnowledge(msgspec.Struct, frozen=True, gc=False):
     kind_reports: bool | None = None
     """Whether pods of its kind (workload and role) report this signal or have; False for routers, sidecars and group
     workers, whose pages were read and hold no engine; None while nobody knows, as after a restart."""
+    refused: bool = False
+    """The connection was refused at the last attempt: nobody is there who could hold the work, so its value ends at
+    once, and is not waited out, else the work that moved to others would count twice."""
+    asleep: bool = False
+    """The engine says that it sleeps: what it says besides is not what it would hold."""
     problem: str = ""
-    """Why the value does not count however young it is: connection refused, engine asleep, out of range."""
+    """Why the last attempt brought no value, for people. It does not make an earlier value old: a read that failed may
+    come the next time."""
     standing_since: float | None = None
     """Since when counters have stood still while requests run."""
     namespace: str = ""
@@ -53,7 +59,7 @@ class PodKnowledge(msgspec.Struct, frozen=True, gc=False):
 def is_fresh(pod: PodKnowledge, now: float, largest: float = LARGEST_VALUE) -> bool:
     """Whether its value may be taken for what the pod holds now."""
     value, received_at = pod.value, pod.received_at
-    if value is None or received_at is None or pod.problem:
+    if value is None or received_at is None or pod.refused or pod.asleep:
         return False
     if not (-FRESH_SECONDS < now - received_at < FRESH_SECONDS and 0 <= value <= largest):
         return False
@@ -76,7 +82,14 @@ def is_expected(pod: PodKnowledge) -> bool:
 
 
 def is_assumed(pod: PodKnowledge, now: float) -> bool:
-    """Whether an expected pod that is not seen enters the estimate."""
+    """Whether an expected pod that is not seen enters the estimate.
+
+    One that refuses connections and is not Ready holds nothing: its engine ended, and what it held is with the others,
+    where it is seen. It is waited for, but added to them it would count twice: half a fleet restarting would double it.
+    Refused while Ready is a page that is gone from an engine that may be at work.
+    """
+    if pod.refused and pod.ready is False:
+        return False
     if pod.reported or pod.ready is not True or pod.ready_since is None:
         return True
     return now - pod.ready_since >= GRACE_SECONDS

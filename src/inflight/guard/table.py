@@ -104,7 +104,8 @@ def tell(asked: Asked, pods: Sequence[PodKnowledge], now: float) -> Partial | Wi
             and received_at is not None
             and -FRESH_SECONDS < now - received_at < FRESH_SECONDS
             and 0 <= value <= largest
-            and not pod.problem
+            and not pod.refused
+            and not pod.asleep
             and (since is None or now - since < STANDING)
         ):
             (leaving if pod.terminating else seen).append(pod)
@@ -142,8 +143,15 @@ def withhold(found: Partial, metric: str, askers: Sequence[tuple[int, int | None
 def _estimates(
     seen: Sequence[PodKnowledge], assumed: Sequence[PodKnowledge], now: float, largest: float
 ) -> list[float]:
-    """What each unseen pod is taken to hold: the mean of the seen, or what it said last where that is more."""
-    mean = math.fsum([pod.value or 0.0 for pod in seen]) / len(seen)
+    """What each unseen pod is taken to hold: the mean of the seen, or what it said last where that is more.
+
+    A pod whose page answers before it is Ready has been given no work yet. Were its 0 in the mean, each new pod would
+    make the unseen ones look idler, and a fleet that is growing through a gap would stop half-way.
+    """
+    given = [pod.value or 0.0 for pod in seen if pod.ready is not False or pod.been_ready]
+    if not given:
+        given = [pod.value or 0.0 for pod in seen]
+    mean = math.fsum(given) / len(given)
     return [max(mean, pod.value or 0.0) if counts(pod, now, largest) else mean for pod in assumed]
 
 
