@@ -9,13 +9,12 @@ an empty result, NaN and infinity for 0 unless `ignoreNullValues` is false. Neit
 
 import math
 
+from inflight.hpa import ExternalAnswer, FailedAnswer, MetricAnswer, PodMetric, PodsAnswer
 from reliability.faults import Sight
 from reliability.plant import Plant
 from reliability.policies import View
 from reliability.truth import milli
 from reliability.watcher import Watcher
-
-from inflight.hpa import ExternalAnswer, FailedAnswer, MetricAnswer, PodMetric, PodsAnswer
 
 LOOK_BACK_SECONDS = 300.0
 SCRAPE_STEPS = 5

@@ -8,9 +8,8 @@ import math
 import random
 from typing import NamedTuple
 
-from reliability.plant import Plant, PlantPod
-
 from inflight.guard.knowledge import STANDING_SECONDS
+from reliability.plant import Plant, PlantPod
 
 NOWHERE = "cannot be reached"
 REFUSED = "connection refused"
@@ -155,7 +154,7 @@ class Says(Fault):
         self.name, self.about, self._values = name, about, values
 
     def sees(self, scene: Scene, watcher: int, pod: PlantPod, at: float) -> Sight:
-        if self.share < 1 and pod.uid not in scene.victims or not pod.has_page(at):
+        if (self.share < 1 and pod.uid not in scene.victims) or not pod.has_page(at):
             return honest(pod, at)
         value = self._values[(pod.index + int(at)) % len(self._values)]
         return Sight(value, "" if value is not None else NO_SERIES, pod.served, None, False)
@@ -172,11 +171,11 @@ class Repeats(Fault):
     def sees(self, scene: Scene, watcher: int, pod: PlantPod, at: float) -> Sight:
         if pod.uid not in scene.victims:
             return honest(pod, at)
-        if pod.uid not in scene.kept:
-            scene.kept[pod.uid] = honest(pod, at)._replace(page_time=at if self._stamped else None)
-        kept = scene.kept[pod.uid]
-        now = honest(pod, at)
-        return kept._replace(true=kept.value is not None and kept.value == now.value)
+        kept = scene.kept.get(pod.uid)
+        if kept is None:
+            kept = scene.kept[pod.uid] = honest(pod, at)._replace(page_time=at if self._stamped else None)
+            return kept
+        return kept._replace(true=False)  # the same number again is no younger than the first time
 
 
 class Skew(Fault):

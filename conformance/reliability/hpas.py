@@ -3,8 +3,6 @@
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from reliability.plant import Plant, PlantPod
-
 from inflight.hpa import Controller
 from inflight.objects import (
     ExternalMetricSource,
@@ -25,6 +23,7 @@ from inflight.objects import (
     parse_quantity,
     set_defaults,
 )
+from reliability.plant import Plant, PlantPod
 
 Kind = Literal["Pods", "External", "Value"]
 KINDS: tuple[Kind, ...] = ("Pods", "External", "Value")

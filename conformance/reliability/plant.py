@@ -115,7 +115,7 @@ class Plant:
             self._remove(pod, at)
 
     def _victims(self, active: list[PlantPod], at: float) -> list[PlantPod]:
-        """The order in which a ReplicaSet gives pods up: those not ready first, then the youngest; old versions first."""
+        """The order in which a ReplicaSet gives pods up: old versions, those not ready, then the youngest."""
         return sorted(active, key=lambda pod: (pod.version, pod.is_ready(at), -pod.created_at, -pod.index))
 
     def _remove(self, pod: PlantPod, at: float) -> None:

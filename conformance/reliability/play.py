@@ -4,32 +4,34 @@ three definitions by which a run fails. Times are seconds of the run.
 Unsafe: a decrease to below what twin S would write. S is the exact engine with the load metric alone, with its own
 recommendations, along our path of replicas and scale events, on complete data.
 Growth: S raises, the seen pods alone propose as much, and we are not there by the next sync.
-Excess, against twin F, which no data fault ever hits: before the fault ours is not F; inside, above the largest of F, the
-replicas at its begin and the highest estimate so far by more than one; after it, above that for longer than three syncs
-and a window, or from there over 450 s more than 5 % replica-hours above F. Value targets are not judged by excess. Where S, too, asks for that much (the true load on our
-path: an outage under a rising load leaves a queue), it stands in a column of its own, `load`.
+Excess, against twin F, which no data fault ever hits: before the fault ours is not F; inside, above the largest of F,
+the replicas at its begin and the highest estimate so far by more than one; after it, above that for longer than three
+syncs and a window, or from there over 450 s more than 5 % replica-hours above F. Value targets are not judged by it.
+Where S, too, asks for that much (the true load on our path: an outage under a rising load leaves a queue), the miss
+stands in a column of its own, `load`.
 """
 
 import random
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
+
+from inflight.hpa import ExternalAnswer, Memory, MetricAnswer, Observation, decide
+from inflight.laws import proposal
 from reliability import truth
-from reliability.faults import BY_NAME, Fault, Scene
-from reliability.hpas import CONTROLLER, EPOCH_SECONDS, KINDS, MAX_REPLICAS, SELECTOR, Setting, hpa_of, now_ns, pods_of
+from reliability.faults import BY_NAME, Fault, Scene, honest
+from reliability.hpas import CONTROLLER, MAX_REPLICAS, SELECTOR, Setting, hpa_of, now_ns, pods_of
 from reliability.loads import STEP_SECONDS, Span, arrivals
 from reliability.plant import Plant
 from reliability.policies import Policy, View
 from reliability.watcher import Watcher
-
-from inflight.hpa import ExternalAnswer, Memory, MetricAnswer, Observation, decide
 
 SYNC_STEPS = 5
 SYNC_SECONDS = SYNC_STEPS * STEP_SECONDS
 AFTER_SECONDS = 450.0
 HOLD_SECONDS = 3 * SYNC_SECONDS
 ALLOWED_EXCESS = 0.05
-_ = (EPOCH_SECONDS, KINDS)
 
 
 class Cell(msgspec.Struct, frozen=True, array_like=True):
@@ -65,6 +67,18 @@ class Outcome(msgspec.Struct, frozen=True):
     unseen_syncs: int
     """Syncs with fewer than a fifth of the pods seen, at which growth is not asked for."""
     model_seconds: float
+
+
+class SyncNote(NamedTuple):
+    """One sync for people: seconds since the fault began, counts before and after, the twins', what was said."""
+
+    at: float
+    before: int
+    after: int
+    s: int
+    f: int
+    seen: float
+    answers: tuple[tuple[str, MetricAnswer], ...]
 
 
 class Script(msgspec.Struct, frozen=True):
@@ -178,15 +192,16 @@ def twin_f(cell: Cell) -> tuple[tuple[int, ...], tuple[float, ...]]:
     return tuple(replicas), tuple(cost)
 
 
-def play(cell: Cell, policy: Policy) -> Outcome:
-    """One run of one policy."""
-    return _Run(cell, policy).play()
+def play(cell: Cell, policy: Policy, notes: list[SyncNote] | None = None) -> Outcome:
+    """One run of one policy; every sync is noted where a list is given."""
+    return _Run(cell, policy, notes).play()
 
 
 class _Run:
     """The life of one run."""
 
-    def __init__(self, cell: Cell, policy: Policy) -> None:
+    def __init__(self, cell: Cell, policy: Policy, notes: list[SyncNote] | None) -> None:
+        self.notes = notes
         self.cell, self.policy, self.setting = cell, policy, cell.setting
         self.script = script_of(cell)
         self.twin = _Twin(cell, self.script)
@@ -221,8 +236,6 @@ class _Run:
         return self._outcome()
 
     def _scrape(self, at: float, faulty: bool) -> None:
-        from reliability.faults import honest
-
         plant, scene, fault = self.twin.plant, self.twin.scene, self.fault
         # The last step of a gap across a sync is still blind: the scrape that ends it comes within the sync.
         faulty = faulty or (fault.gap_inside_sync and scene.begin <= at < self._first_sync_after(scene.end))
@@ -278,11 +291,13 @@ class _Run:
             plant.set_replicas(decision.replicas, at)
         self._judge_excess(at, before, s_replicas, observation, samples)
         self.costs.append(plant.cost_seconds)
+        if self.notes is not None:
+            share = truth.share_seen(plant, samples, at)
+            counts = (before, decision.replicas, s_replicas, self.f_replicas[self.sync])
+            self.notes.append(SyncNote(at - self.script.span.begin, *counts, share, tuple(answers.items())))
         self.sync += 1
 
     def _scrape_now(self, at: float) -> None:
-        from reliability.faults import honest
-
         for watcher in self.watchers:
             for pod in self.twin.plant.pods:
                 watcher.take(pod, honest(pod, at), at)
@@ -352,16 +367,14 @@ class _Run:
             values = truth.estimate(self.twin.plant, samples, self.last_true, at)
             if values:
                 self.level = max(self.level, self._proposed(observation, values, at))
-        if at < span.end + SYNC_SECONDS + HOLD_SECONDS + self.setting.window:
-            if ours > self.level + 1:
-                by = "load" if ours <= s_replicas else "excess"
-                self._miss(by, at, ours, self.level, "inside" if at < span.end + SYNC_SECONDS else "after")
-        if at >= span.end + SYNC_SECONDS + HOLD_SECONDS + self.setting.window:
+        settled = at >= span.end + SYNC_SECONDS + HOLD_SECONDS + self.setting.window
+        if not settled and ours > self.level + 1:
+            by = "load" if ours <= s_replicas else "excess"
+            self._miss(by, at, ours, self.level, "inside" if at < span.end + SYNC_SECONDS else "after")
+        if settled:
             self.unexplained += max(0, ours - max(f_replicas, s_replicas)) * SYNC_SECONDS
 
     def _proposed(self, observation: Observation, values: dict[str, float], at: float) -> int:
-        from inflight.laws import proposal
-
         answer = truth.answer_of(self.setting.kind, values)
         proposed = proposal(self.load_alone, 0, answer, observation, now_ns(at), controller=CONTROLLER)
         return min(MAX_REPLICAS, proposed or 0)

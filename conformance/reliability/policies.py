@@ -8,10 +8,6 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import msgspec
-from reliability.hpas import CONTROLLER, Kind, Setting, hpa_of, now_ns
-from reliability.plant import Plant
-from reliability.truth import milli
-from reliability.watcher import Watcher
 
 from inflight.guard import Question, Unknown, answer
 from inflight.guard.coverage import Coverage
@@ -23,6 +19,10 @@ from inflight.laws import Coverage as LawCoverage
 from inflight.laws import Withheld as FloorWithheld
 from inflight.objects import HorizontalPodAutoscalerStatus
 from inflight.signals.series import PodSample
+from reliability.hpas import CONTROLLER, Kind, Setting, hpa_of, now_ns
+from reliability.plant import Plant
+from reliability.truth import milli
+from reliability.watcher import Watcher
 
 METRIC = "inflight_requests"
 

@@ -5,10 +5,9 @@ what was delivered and true. No code of the guard is used, so that a mistake the
 import math
 from collections.abc import Mapping
 
+from inflight.hpa import ExternalAnswer, FailedAnswer, MetricAnswer, PodMetric, PodsAnswer
 from reliability.hpas import Kind
 from reliability.plant import Plant, PlantPod
-
-from inflight.hpa import ExternalAnswer, FailedAnswer, MetricAnswer, PodMetric, PodsAnswer
 
 HELD_SECONDS = 60.0
 GRACE_SECONDS = 60.0

@@ -5,10 +5,9 @@ What is remembered of a pod is what the sources remember; the second half (`true
 
 import math
 
+from inflight.guard.knowledge import FRESH_SECONDS, LARGEST_VALUE, PodKnowledge, Receipt, receive
 from reliability.faults import ASLEEP, REFUSED, Sight
 from reliability.plant import Plant, PlantPod
-
-from inflight.guard.knowledge import FRESH_SECONDS, LARGEST_VALUE, PodKnowledge, Receipt, receive
 
 NEVER = -math.inf
 

@@ -119,10 +119,10 @@ def tell(asked: Asked, pods: Sequence[PodKnowledge], now: float) -> Partial | Wi
         return Withheld("pods_unseen", f"{asked.metric}: {coverage.sentence or 'no pod has a value yet'}", coverage)
     used = seen + leaving
     oldest = min([pod.received_at for pod in used if pod.received_at is not None])
-    estimates = _estimates(seen, assumed, now, largest) if assumed else []
+    estimates = _estimates(asked, seen, assumed, now) if assumed else []
     if asked.per_pod:
         return Partial(_per_pod(used, assumed, estimates), None, oldest, coverage)
-    return Partial((), _combined(asked, seen, leaving, estimates), oldest, coverage)
+    return Partial((), _combined(asked.across, used, estimates), oldest, coverage)
 
 
 def withhold(found: Partial, metric: str, askers: Sequence[tuple[int, int | None]]) -> Partial | Withheld:
@@ -140,10 +140,9 @@ def withhold(found: Partial, metric: str, askers: Sequence[tuple[int, int | None
     return found
 
 
-def _estimates(
-    seen: Sequence[PodKnowledge], assumed: Sequence[PodKnowledge], now: float, largest: float
-) -> list[float]:
-    """What each unseen pod is taken to hold: the mean of the seen, or what it said last where that is more.
+def _estimates(asked: Asked, seen: Sequence[PodKnowledge], assumed: Sequence[PodKnowledge], now: float) -> list[float]:
+    """What each unseen pod is taken to hold: the mean of the seen, or what it said last where that is more; against a
+    value the mean alone.
 
     A pod whose page answers before it is Ready has been given no work yet. Were its 0 in the mean, each new pod would
     make the unseen ones look idler, and a fleet that is growing through a gap would stop half-way.
@@ -152,6 +151,9 @@ def _estimates(
     if not given:
         given = [pod.value or 0.0 for pod in seen]
     mean = math.fsum(given) / len(given)
+    if asked.target == "value":
+        return [mean] * len(assumed)
+    largest = asked.largest
     return [max(mean, pod.value or 0.0) if counts(pod, now, largest) else mean for pod in assumed]
 
 
@@ -167,18 +169,11 @@ def _per_pod(
     return tuple(told)
 
 
-def _combined(
-    asked: Asked, seen: Sequence[PodKnowledge], leaving: Sequence[PodKnowledge], estimates: Sequence[float]
-) -> float:
+def _combined(across: Across, used: Sequence[PodKnowledge], estimates: Sequence[float]) -> float:
     """One value for all. Added exactly, so that the order of the pods does not matter."""
-    values = [pod.value or 0.0 for pod in seen]
-    going = [pod.value or 0.0 for pod in leaving]
-    if asked.target == "value":
-        if asked.across == "sum":
-            return math.fsum(values) * (len(values) + len(estimates)) / len(values) + math.fsum(going)
-        estimates = ()
-    everything = [*values, *going, *estimates]
-    if asked.across == "max":
-        return max(everything)
-    total = math.fsum(everything)
-    return total if asked.across == "sum" else total / len(everything)
+    values = [pod.value or 0.0 for pod in used]
+    values += estimates
+    if across == "max":
+        return max(values)
+    total = math.fsum(values)
+    return total if across == "sum" else total / len(values)
