@@ -49,6 +49,8 @@ class Record:
             self.problem = f"says {value:g}"
             return
         self.asleep = sight.problem == ASLEEP
+        if self.asleep:
+            return  # not a report: it says nothing of what the pod would hold
         if self.page_at is None or sight.served != self.served or not value or value != self.page_value:
             self.standing_since = None
         elif self.standing_since is None:

@@ -37,8 +37,9 @@ class PodKnowledge(msgspec.Struct, frozen=True, gc=False):
     """This living pod (its uid) has had a value of this signal at some time."""
     ready: bool | None = None
     ready_since: float | None = None
-    been_ready: bool = False
-    """It is or was Ready at some time: it may be full of work although it is not Ready now."""
+    been_ready: bool | None = None
+    """It is or was Ready at some time: it may be full of work although it is not Ready now. Kubernetes tells it to one
+    who has just started, too: a Ready condition that is False since long after the pod's start was True before."""
     terminating: bool = False
     kind_reports: bool | None = None
     """Whether pods of its kind (workload and role) report this signal or have; False for routers, sidecars and group
@@ -78,7 +79,7 @@ def is_expected(pod: PodKnowledge) -> bool:
         return True
     if pod.kind_reports is False:
         return False
-    return pod.ready is True or pod.been_ready
+    return pod.ready is True or pod.been_ready is True
 
 
 def is_assumed(pod: PodKnowledge, now: float) -> bool:
@@ -86,9 +87,10 @@ def is_assumed(pod: PodKnowledge, now: float) -> bool:
 
     One that refuses connections and is not Ready holds nothing: its engine ended, and what it held is with the others,
     where it is seen. It is waited for, but added to them it would count twice: half a fleet restarting would double it.
-    Refused while Ready is a page that is gone from an engine that may be at work.
+    Refused while Ready is a page that is gone from an engine that may be at work. One that was never Ready has been
+    given nothing yet.
     """
-    if pod.refused and pod.ready is False:
+    if pod.ready is False and (pod.refused or pod.been_ready is False):
         return False
     if pod.reported or pod.ready is not True or pod.ready_since is None:
         return True
