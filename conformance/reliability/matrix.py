@@ -123,6 +123,10 @@ class State:
             self._file.write(json.dumps([chunk, result]) + "\n")
             self._file.flush()
 
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
 
 def run_matrix(chunks: Sequence[Chunk], policies: Sequence[str], jobs: int, *, kept: bool) -> dict[Chunk, Result]:
     """All chunks; what is cut off by Ctrl-C is kept and the rest left out."""
@@ -142,6 +146,7 @@ def run_matrix(chunks: Sequence[Chunk], policies: Sequence[str], jobs: int, *, k
         except KeyboardInterrupt:
             pool.terminate()
             print("cut off; the same command goes on from here", file=sys.stderr)
+    state.close()
     return {chunk: state.done[chunk] for chunk in chunks if chunk in state.done}
 
 
