@@ -4,11 +4,13 @@ A law is served as a metric ("replicas wanted"), so that the stock HPA goes on b
 Pure: no clock, no network; what a law has to remember is a value that it is handed and gives back.
 """
 
+from inflight.laws.asking import Asker, find_asker
 from inflight.laws.floor import FloorMemory, FloorSettings, floor
 from inflight.laws.law import Autoscaler, Coverage, Law, Sample, Seen, Wanted, Withheld
 from inflight.laws.proposal import proposal
 
 __all__ = [
+    "Asker",
     "Autoscaler",
     "Coverage",
     "FloorMemory",
@@ -18,6 +20,7 @@ __all__ = [
     "Seen",
     "Wanted",
     "Withheld",
+    "find_asker",
     "floor",
     "proposal",
 ]
