@@ -84,7 +84,7 @@ class Fault:
     stated_seconds = 0.0
     """From its begin on, for so long no rule is asked to see it; misses of that time stand in a column of their own."""
     undecidable = ""
-    """Why no rule could see it, and what it is bounded by; empty where rules are held to it."""
+    """No rule could see it: what it is bounded by. Empty where rules are held to it."""
 
     def __init__(self, share: float = 0.5) -> None:
         self.share = share
@@ -373,17 +373,18 @@ class FromZero(Lost):
     shortest, longest = 200.0, 300.0
 
 
-class LiesLow(Fault):
-    name = "a pod lies low"
-    about = "one pod says 0 although it is full of work"
-    undecidable = "one honest page in range differs from none; bounded by what that pod holds"
+class Lies(Fault):
+    """Pages in range, as an honest engine could have written them, that are not true."""
 
-    def chooses(self, scene: Scene, plant: Plant) -> None:
-        scene.choose(plant, 0.01)
+    def __init__(self, name: str, about: str, value: float, *, share: float, bound: str) -> None:
+        super().__init__(share)
+        self.name, self.about, self._value, self.undecidable = name, about, value, bound
 
     def sees(self, scene: Scene, watcher: int, pod: PlantPod, at: float) -> Sight:
         seen = honest(pod, at)
-        return seen._replace(value=0.0, true=False) if pod.uid in scene.victims and seen.value else seen
+        if pod.uid not in scene.victims or seen.value is None:
+            return seen
+        return seen._replace(value=self._value, served=0.0 if not self._value else seen.served, true=False)
 
 
 def _faults() -> tuple[Fault, ...]:
@@ -425,7 +426,27 @@ def _faults() -> tuple[Fault, ...]:
         ControllerRestart(
             "controller restart", 0.5, "half of the pods lost, and the HPA controller forgets its window"
         ),
-        LiesLow(),
+        Lies(
+            "a pod lies low",
+            "one pod says 0 although it is full of work",
+            0.0,
+            share=0.01,
+            bound="what that pod holds",
+        ),
+        Lies(
+            "frozen while idle",
+            "30% of the pages repeat themselves since a moment at which nothing ran",
+            0.0,
+            share=0.3,
+            bound="what those pods have been given since",
+        ),
+        Lies(
+            "a pod lies high",
+            "one pod says 300, which an engine could",
+            300.0,
+            share=0.01,
+            bound="maxReplicas; a signal's own range narrows it",
+        ),
     )
 
 

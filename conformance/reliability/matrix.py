@@ -31,10 +31,18 @@ KEPT_MISSES = 3
 """Of a chunk and policy: enough to find the cell again."""
 
 RIVALS: dict[str, Callable[[int], Policy]] = {
-    "prometheus-adapter": Chain,
+    "adapter, Pods rule": Chain,
+    "adapter, External rule": Chain,
     "KEDA": lambda seed: Chain(seed, null_is_zero=True),
 }
 POLICIES: dict[str, Callable[[int], Policy]] = {**OURS, **EARLIER, **RIVALS, **CONTROLS}
+ONLY: dict[str, tuple[str, ...]] = {
+    "adapter, Pods rule": ("Pods",),
+    "adapter, External rule": ("External", "Value"),
+    "KEDA": ("External", "Value"),
+}
+"""The kinds of metric that a policy can answer, where not all."""
+
 Chunk = tuple[str, str, int, float]
 """Fault, shape, seed, tolerance."""
 Result = dict[str, dict[str, Any]]
@@ -50,14 +58,13 @@ def cells(chunk: Chunk) -> Iterator[Cell]:
 
 
 def run_chunk(task: tuple[Chunk, tuple[str, ...]]) -> tuple[Chunk, Result]:
-    """Every cell of a chunk with every policy. KEDA has External metrics only."""
+    """Every cell of a chunk with every policy."""
     chunk, policies = task
     results: Result = {name: {"counts": Counter(), "sums": Counter(), "most": 0.0, "misses": []} for name in policies}
     for cell in cells(chunk):
         for name in policies:
-            if name == "KEDA" and cell.setting.kind == "Pods":
-                continue
-            _add(results[name], cell, play(cell, POLICIES[name](cell.seed)))
+            if cell.setting.kind in ONLY.get(name, KINDS):
+                _add(results[name], cell, play(cell, POLICIES[name](cell.seed)))
     return chunk, results
 
 

@@ -1,8 +1,8 @@
 """One run: the HPA with what a policy tells it, twin S beside it at every sync, twin F on a plant of its own, and the
 three definitions by which a run fails. Times are seconds of the run.
 
-Unsafe: a decrease to below what twin S would write. S is the exact engine with the load metric alone, with its own
-recommendations, along our path of replicas and scale events, on complete data.
+Unsafe: a decrease to below what twin S would write, or any while fewer than a fifth of the pods is seen. S is the exact
+engine with the load metric alone, its own recommendations, our path of replicas and scale events, and complete data.
 Growth: S raises, the seen pods alone propose as much, and we are not there by the next sync.
 Excess, against twin F, which no data fault ever hits: before the fault ours is not F; inside, above the largest of F,
 the replicas at its begin and the highest estimate so far by more than one; after it, above that for longer than three
@@ -32,6 +32,8 @@ SYNC_SECONDS = SYNC_STEPS * STEP_SECONDS
 AFTER_SECONDS = 450.0
 HOLD_SECONDS = 3 * SYNC_SECONDS
 ALLOWED_EXCESS = 0.05
+SMALLEST_SHARE = 0.2
+"""Below it growth is not asked for, and holding is required."""
 
 
 class Cell(msgspec.Struct, frozen=True, array_like=True):
@@ -285,16 +287,19 @@ class _Run:
             scale_downs=decision.memory.scale_downs,
             status=decision.memory.status,
         )
-        self._judge_safety(at, before, decision.replicas, s_replicas)
-        self._judge_growth(at, (before, decision.replicas, s_replicas), observation, samples)
+        share = truth.share_seen(plant, samples, at)
+        blind = share is not None and share < SMALLEST_SHARE
+        self.unseen += blind
+        counts = (before, decision.replicas, s_replicas)
+        self._judge_safety(at, counts, blind=blind)
+        self._judge_growth(at, counts, observation, samples, blind=blind or share is None)
         if decision.rescaled:
             plant.set_replicas(decision.replicas, at)
         self._judge_excess(at, before, s_replicas, observation, samples)
         self.costs.append(plant.cost_seconds)
         if self.notes is not None:
-            share = truth.share_seen(plant, samples, at)
-            counts = (before, decision.replicas, s_replicas, self.f_replicas[self.sync])
-            self.notes.append(SyncNote(at - self.script.span.begin, *counts, share, tuple(answers.items())))
+            since, f_replicas = at - self.script.span.begin, self.f_replicas[self.sync]
+            self.notes.append(SyncNote(since, *counts, f_replicas, share or 0.0, tuple(answers.items())))
         self.sync += 1
 
     def _scrape_now(self, at: float) -> None:
@@ -319,24 +324,31 @@ class _Run:
             by = "stated"
         self.misses.append(Miss(by, since, replicas, bound, note))
 
-    def _judge_safety(self, at: float, before: int, after: int, s_replicas: int) -> None:
-        if after < before:
-            self.decreases += 1
-            if after < s_replicas:
-                self._miss("unsafe", at, after, s_replicas, f"from {before}")
+    def _judge_safety(self, at: float, counts: tuple[int, int, int], *, blind: bool) -> None:
+        before, after, s_replicas = counts
+        if after >= before:
+            return
+        self.decreases += 1
+        if after < s_replicas:
+            self._miss("unsafe", at, after, s_replicas, f"from {before}")
+        elif blind:
+            self._miss("unsafe", at, after, before, "fewer than a fifth of the pods seen")
 
     def _judge_growth(
-        self, at: float, counts: tuple[int, int, int], observation: Observation, samples: dict[str, float]
+        self,
+        at: float,
+        counts: tuple[int, int, int],
+        observation: Observation,
+        samples: dict[str, float],
+        *,
+        blind: bool,
     ) -> None:
         before, after, s_replicas = counts
         plant = self.twin.plant
         if self.pending is not None and after < self.pending:
             self._miss("growth", at, after, self.pending)
         self.pending = None
-        if truth.share_seen(plant, samples, at) < 0.2:
-            self.unseen += 1
-            return
-        if s_replicas <= before or after >= s_replicas:
+        if blind or s_replicas <= before or after >= s_replicas:
             return
         kept, self.s_memory = self.s_memory, self.s_before
         seen_alone, _ = self._decide_alone(observation, truth.seen_alone(plant, samples, at), at)
@@ -363,7 +375,7 @@ class _Run:
         if not self.level:
             self.level = before
         self.level = max(self.level, f_replicas)
-        if at < span.end + 2 * SYNC_SECONDS and truth.share_seen(self.twin.plant, samples, at) >= 0.2:
+        if at < span.end + 2 * SYNC_SECONDS and (truth.share_seen(self.twin.plant, samples, at) or 0) >= SMALLEST_SHARE:
             values = truth.estimate(self.twin.plant, samples, self.last_true, at)
             if values:
                 self.level = max(self.level, self._proposed(observation, values, at))

@@ -55,10 +55,10 @@ def _expected(plant: Plant, at: float) -> list[PlantPod]:
     return [pod for pod in plant.pods if pod.deleted_at is None and (pod.is_ready(at) or pod.been_ready)]
 
 
-def share_seen(plant: Plant, samples: Mapping[str, float], at: float) -> float:
-    """Of the pods that are waited for."""
+def share_seen(plant: Plant, samples: Mapping[str, float], at: float) -> float | None:
+    """Of the pods that are waited for; None where there is none."""
     expected = _expected(plant, at)
-    return sum(pod.uid in samples for pod in expected) / len(expected) if expected else 0.0
+    return sum(pod.uid in samples for pod in expected) / len(expected) if expected else None
 
 
 def seen_alone(plant: Plant, samples: Mapping[str, float], at: float) -> dict[str, float]:
