@@ -186,6 +186,16 @@ def test_a_partial_answer_that_would_shrink_an_asking_hpa_is_an_error() -> None:
     assert withhold(complete, "m", [(8, 1)]) is complete
 
 
+def test_a_pod_unseen_for_as_long_as_its_owner_said_is_let_go() -> None:
+    asked = Asked("m", per_pod=False, unseen_after=600.0)
+    found = said(asked, pod("a", 10), pod("dead", 30, age=601))
+    assert (found.value, found.coverage.complete, found.coverage.let_go) == (10, True, 1)
+    assert not said(asked, pod("a", 10), pod("dead", 30, age=599)).coverage.complete
+    never = pod("never", None, ready_since=NOW - 601)
+    assert said(asked, pod("a", 10), never).coverage.complete
+    assert not said(SUM, pod("a", 10), pod("dead", 30, age=86_400)).coverage.complete, "off unless asked for"
+
+
 def test_the_sentence_names_pods_and_reasons_and_stays_short() -> None:
     unseen = [pod(f"pod-{'x' * 300}-{index}", 1, age=20, problem="timed out " * 99) for index in range(500)]
     seen = [pod(f"s{index}") for index in range(500)]

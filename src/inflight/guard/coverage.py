@@ -25,6 +25,8 @@ class Coverage(msgspec.Struct, frozen=True):
     """Of the unseen those that an estimate holds; the others have just become Ready."""
     unseen_since: float | None
     """Unix seconds of the last value of the pod that has been unseen the longest; None where none has reported."""
+    let_go: int
+    """Expected once and unseen for so long that they are no longer waited for."""
     sentence: str
     """What is missing, for people; empty while nothing is."""
 
@@ -34,11 +36,13 @@ class Coverage(msgspec.Struct, frozen=True):
         return self.seen == self.expected and (self.expected > 0 or self.pods == 0)
 
 
-def cover(pods: int, seen: int, unseen: Sequence[PodKnowledge], assumed: Sequence[PodKnowledge]) -> Coverage:
+def cover(
+    pods: int, seen: int, unseen: Sequence[PodKnowledge], assumed: Sequence[PodKnowledge], let_go: int = 0
+) -> Coverage:
     """The coverage of `pods` pods of which `seen` expected ones are seen."""
     if not unseen:
         sentence = "" if seen or not pods else _nobody(pods)
-        return Coverage(pods, seen, seen, 0, None, sentence)
+        return Coverage(pods, seen, seen, 0, None, let_go, sentence)
     times = [pod.received_at for pod in unseen if pod.received_at is not None]
     since = min(times) if times else None
     expected = seen + len(unseen)
@@ -49,7 +53,7 @@ def cover(pods: int, seen: int, unseen: Sequence[PodKnowledge], assumed: Sequenc
     if seen and assumed:
         part = "" if len(assumed) == len(unseen) else f"{len(assumed)} "
         told += f", {part}estimated at the mean of the others"
-    return Coverage(pods, expected, seen, len(assumed), since, told)
+    return Coverage(pods, expected, seen, len(assumed), since, let_go, told)
 
 
 def _nobody(pods: int) -> str:

@@ -82,6 +82,15 @@ def is_expected(pod: PodKnowledge) -> bool:
     return pod.ready is True or pod.been_ready is True
 
 
+def is_let_go(pod: PodKnowledge, now: float, unseen_after: float) -> bool:
+    """Whether a pod that would be expected has been unseen for so long that its owner wants it no longer waited for.
+
+    Nobody is let go unless somebody asked for it: a pod that never answers holds its fleet until someone acts.
+    """
+    since = pod.received_at if pod.received_at is not None else pod.ready_since
+    return since is not None and now - since > unseen_after
+
+
 def is_assumed(pod: PodKnowledge, now: float) -> bool:
     """Whether an expected pod that is not seen enters the estimate.
 

@@ -19,7 +19,7 @@ from typing import Literal
 import msgspec
 
 from inflight.guard.coverage import Coverage, cover
-from inflight.guard.knowledge import FRESH_SECONDS, LARGEST_VALUE, PodKnowledge, is_assumed, is_expected
+from inflight.guard.knowledge import FRESH_SECONDS, LARGEST_VALUE, PodKnowledge, is_assumed, is_expected, is_let_go
 from inflight.guard.knowledge import STANDING_SECONDS as STANDING
 from inflight.guard.knowledge import last_value_counts as counts
 
@@ -38,6 +38,8 @@ class Asked(msgspec.Struct, frozen=True):
     across: Across = "sum"
     targets: tuple[Target, ...] = ()
     """Of the HPAs that name this metric and selector, one each; empty: nobody knows who asks."""
+    unseen_after: float | None = None
+    """Seconds after which a pod that is not seen is no longer waited for. None: never, it holds the fleet."""
     largest: float = LARGEST_VALUE
     """The end of the signal's range: more than this an engine cannot honestly say."""
 
@@ -92,10 +94,11 @@ def tell(asked: Asked, pods: Sequence[PodKnowledge], now: float) -> Partial | Wi
 
     A partial answer goes through `withhold` before it is given.
     """
-    largest = asked.largest
+    largest, unseen_after = asked.largest, asked.unseen_after
     seen: list[PodKnowledge] = []
     leaving: list[PodKnowledge] = []
     unseen: list[PodKnowledge] = []
+    let_go = 0
     for pod in pods:
         # `is_fresh`, written out: nearly all pods take this branch, and a call costs as much as all of it.
         value, received_at, since = pod.value, pod.received_at, pod.standing_since
@@ -110,9 +113,12 @@ def tell(asked: Asked, pods: Sequence[PodKnowledge], now: float) -> Partial | Wi
         ):
             (leaving if pod.terminating else seen).append(pod)
         elif is_expected(pod):
-            unseen.append(pod)
+            if unseen_after is not None and is_let_go(pod, now, unseen_after):
+                let_go += 1
+            else:
+                unseen.append(pod)
     assumed = [pod for pod in unseen if is_assumed(pod, now)] if unseen else []
-    coverage = cover(len(pods), len(seen), unseen, assumed)
+    coverage = cover(len(pods), len(seen), unseen, assumed, let_go)
     if not pods:
         return Withheld("no_pods", f"{asked.metric}: none of the pods that are watched matches", coverage)
     if not seen or len(seen) * SMALLEST_SHARE < coverage.expected:
