@@ -124,13 +124,13 @@ def test_a_rate_waits_for_the_second_page_of_a_settling_pod() -> None:
     once = pod("b", None, 1.0, settling=True, reported_before=False, missing="one page only")
     outcome = refused(answer(Question("m", "s", per_pod=False), [pod("a"), once], NOW))
     assert outcome.code == "warming_up"
-    assert outcome.reason.endswith("1 of 2 pods have not been read twice yet, which rates need: b (one page only)")
+    assert outcome.reason.endswith("1 of 2 pods has not been read twice yet, which rates need: b (one page only)")
 
 
 def test_a_pod_that_reported_and_fell_silent_goes_before_one_that_settles() -> None:
     outcome = refused(answer(SUM, [pod("a", None, 60.0), settling("b")], NOW))
     assert outcome.code == "pods_unseen"
-    assert "1 of 1 pods unseen" in outcome.reason
+    assert "1 of 1 pod unseen" in outcome.reason
 
 
 def test_pods_that_settle_change_no_answer_per_pod_and_no_pods_are_no_pods() -> None:
@@ -144,6 +144,64 @@ def test_the_sentence_stays_short_while_thousands_of_pods_settle() -> None:
     reason = refused(answer(SUM, [settling(f"{'x' * 240}-{n}", failure="y" * 500) for n in range(5000)], NOW)).reason
     assert len(reason) <= MAX_LENGTH
     assert "5000 of 5000 pods have not been read yet" in reason
+
+
+def unread(name: str, silence: str = "unreadable", ready: bool | None = True, **more: Any) -> PodSample:
+    """A pod that is sent work and has never said a value."""
+    more.setdefault("failure", "HTTP 500")
+    more.setdefault("kind", "Deployment/llm")
+    return pod(name, None, None, silence=silence, ready=ready, **more)
+
+
+def test_a_ready_pod_that_cannot_be_read_makes_the_sum_unknown_and_is_named_with_its_reason() -> None:
+    outcome = refused(answer(SUM, [pod("a"), unread("b"), unread("c", failure="no page within 5 s")], NOW))
+    assert outcome.code == "pods_unseen"
+    assert outcome.reason == (
+        "inflight_requests: 2 of 3 pods Ready but without a value yet: b (HTTP 500), c (no page within 5 s)"
+    )
+    both = refused(answer(SUM, [pod("a", None, 60.0), unread("b")], NOW)).reason
+    assert both.endswith(
+        "1 of 2 pods unseen since 14:12:20 UTC: a; 1 of 2 pods Ready but without a value yet: b (HTTP 500)"
+    )
+
+
+@pytest.mark.parametrize("ready", [False, None])
+@pytest.mark.parametrize("silence", ["", "refused", "no_engine", "unreadable"])
+def test_a_pod_that_is_not_ready_is_a_cold_start_whatever_it_answers(silence: str, ready: bool | None) -> None:
+    outcome = said(answer(SUM, [pod("a", kind="Deployment/llm"), unread("b", silence, ready)], NOW))
+    assert (outcome.value, outcome.seen, outcome.expected) == (4.0, 1, 1)
+
+
+@pytest.mark.parametrize("silence", ["refused", ""])
+def test_a_ready_pod_where_nobody_listens_or_that_was_not_tried_yet_holds_up_no_sum(silence: str) -> None:
+    outcome = said(answer(SUM, [pod("a", kind="Deployment/llm"), unread("b", silence)], NOW))
+    assert (outcome.value, outcome.seen, outcome.expected) == (4.0, 1, 1)
+
+
+def test_a_router_is_not_waited_for_but_a_pod_whose_like_has_reported_is() -> None:
+    router = unread("router", "no_engine", failure="HTTP 404", kind="Deployment/router")
+    assert said(answer(SUM, [pod("a", kind="Deployment/llm"), router], NOW)).value == 4.0
+    assert said(answer(SUM, [pod("a", kind=""), unread("b", "no_engine", kind="")], NOW)).value == 4.0
+    stranger = unread("b", "no_engine", failure="HTTP 404")
+    outcome = refused(answer(SUM, [pod("a", kind="Deployment/llm"), router, stranger], NOW))
+    assert outcome.reason.endswith("1 of 2 pods Ready but without a value yet: b (HTTP 404)")
+    gone = pod("a", None, 60.0, alive=False, kind="Deployment/llm")
+    assert isinstance(answer(SUM, [gone, pod("c", kind="Deployment/other"), stranger], NOW), Unknown)
+
+
+def test_a_ready_pod_that_is_going_away_or_settles_is_judged_as_before() -> None:
+    assert said(answer(SUM, [pod("a"), unread("b", alive=False)], NOW)).value == 4.0
+    assert refused(answer(SUM, [pod("a"), unread("b", settling=True)], NOW)).code == "warming_up"
+
+
+def test_per_pod_a_ready_pod_that_cannot_be_read_is_expected_and_no_error_for_the_others() -> None:
+    outcome = said(answer(EACH, [pod("a"), unread("b")], NOW))
+    assert (outcome.seen, outcome.expected) == (1, 2)
+    alone = refused(answer(EACH, [unread("b")], NOW))
+    assert (alone.code, alone.reason) == (
+        "pods_unseen",
+        "inflight_requests: 1 of 1 pod Ready but without a value yet: b (HTTP 500)",
+    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0, 1e300])
@@ -200,6 +258,9 @@ SAMPLES = st.lists(
         failure=st.sampled_from(["", "timed out"]),
         quiet=st.booleans(),
         settling=st.booleans(),
+        ready=st.sampled_from([None, False, True]),
+        kind=st.sampled_from(["", "Deployment/a", "Deployment/b"]),
+        silence=st.sampled_from(["", "refused", "no_engine", "unreadable"]),
     ),
     max_size=8,
 )
@@ -295,6 +356,38 @@ def test_no_combination_leaves_out_a_living_pod_that_settles(question: Question,
         assert refused(outcome).code in {"warming_up", "pods_unseen"}
     else:
         assert not isinstance(outcome, Unknown) or outcome.code != "warming_up"
+
+
+@settings(max_examples=100)
+@given(QUESTIONS, SAMPLES)
+def test_no_combination_leaves_out_a_ready_pod_that_may_hold_work(question: Question, samples: list[PodSample]) -> None:
+    outcome = answer(question, [*samples, unread("hidden", kind="")], NOW)
+    if question.per_pod and any(usable(s) for s in samples):
+        assert said(outcome).expected > said(outcome).seen
+    else:
+        assert refused(outcome).code == "pods_unseen"
+
+
+@settings(max_examples=100)
+@given(SAMPLES, st.sampled_from(["refused", "no_engine", "unreadable"]), st.data())
+def test_taking_a_page_away_never_lowers_a_sum_that_is_said(
+    samples: list[PodSample], silence: str, data: st.DataObject
+) -> None:
+    samples = [msgspec.structs.replace(s, reported_before=s.reported_before or usable(s)) for s in samples]
+    before = answer(SUM, samples, NOW)
+    taken = data.draw(st.sampled_from(range(len(samples)))) if samples else None
+    after = answer(SUM, [_without_page(s, silence) if n == taken else s for n, s in enumerate(samples)], NOW)
+    going = taken is not None and not samples[taken].alive
+    if isinstance(before, Answer) and isinstance(after, Answer) and not going:
+        assert before.value is not None
+        assert after.value is not None
+        assert after.value >= before.value
+
+
+def _without_page(sample: PodSample, silence: Any) -> PodSample:
+    return msgspec.structs.replace(
+        sample, value=None, received_at=None, failure="gone", silence=silence, quiet=False, settling=False
+    )
 
 
 @settings(max_examples=60)

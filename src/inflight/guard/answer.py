@@ -6,8 +6,9 @@ scale down: Kubernetes 1.37 `pkg/controller/podautoscaler/replica_calculator.go`
 
 One value for all (sum, mean, max): a pod that is missing from a sum looks like load that went away, and the HPA cannot
 see that it is missing. So the answer is Unknown while a pod that has reported before and still lives has no fresh
-value. A pod that has never reported does not count: else each cold start would freeze the HPA just when it grows.
-Except while it settles, some seconds long: it was running before anyone here looked, so nobody knows what it holds.
+value. Of those that have never reported one that is not Ready is not waited for: else each cold start would freeze the
+HPA just when it grows. One that is Ready is sent work: it counts as unseen unless what was met shows that it can hold
+none. And while a pod settles, some seconds long, it was running before anyone here looked: nobody knows what it holds.
 
 Times are Unix seconds. Nothing here raises, whatever the samples hold.
 """
@@ -18,7 +19,7 @@ from typing import Literal
 
 import msgspec
 
-from inflight.guard.reason import settling_sentence, unseen_sentence, valueless_sentence
+from inflight.guard.reason import Unseen, settling_sentence, unseen_sentence, valueless_sentence
 from inflight.signals.series import PodSample
 
 FRESH_SECONDS = 15.0
@@ -62,7 +63,7 @@ class Answer(msgspec.Struct, frozen=True):
     seen: int
     """Pods with a fresh value."""
     expected: int
-    """Pods seen and those that should have been: they have reported before and still live."""
+    """Pods seen and those that should have been: alive, and they have reported before or are Ready but hidden."""
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -77,6 +78,7 @@ def answer(question: Question, samples: Sequence[PodSample], now: float) -> Answ
     seen: list[PodValue] = []
     unseen: list[PodSample] = []
     unusable: list[PodSample] = []
+    unread: list[PodSample] = []
     settling: list[PodSample] = []
     ways: set[str] = set()
     for sample in samples:
@@ -91,17 +93,20 @@ def answer(question: Question, samples: Sequence[PodSample], now: float) -> Answ
         elif not sample.reported_before:
             if sample.settling:
                 settling.append(sample)
+            elif sample.ready:
+                unread.append(sample)
         elif not fresh or sample.failure:
             unseen.append(sample)
         elif not sample.quiet:
             unusable.append(sample)
         elif sample.settling:
             settling.append(sample)
-    expected = len(seen) + len(unseen) + len(unusable)
+    unread = _may_hold_work(unread, samples) if unread else unread
+    expected = len(seen) + len(unseen) + len(unusable) + len(unread)
     if not samples:
         return Unknown("no_pods", f"{question.metric}: none of the pods that are watched matches")
     if expected > len(seen) and not (question.per_pod and seen):
-        return Unknown("pods_unseen", unseen_sentence(question.metric, unseen, unusable, expected))
+        return Unknown("pods_unseen", unseen_sentence(question.metric, Unseen(unseen, unusable, unread), expected))
     if settling and not question.per_pod:
         return Unknown("warming_up", settling_sentence(question.metric, settling, samples))
     if not seen:
@@ -113,6 +118,21 @@ def answer(question: Question, samples: Sequence[PodSample], now: float) -> Answ
         seen=len(seen),
         expected=expected,
     )
+
+
+def _may_hold_work(unread: list[PodSample], samples: Sequence[PodSample]) -> list[PodSample]:
+    """Which Ready pods that have never reported may be full of work.
+
+    Where nobody listens there is none (pods without a readiness probe load their model so). Where all that listens has
+    no engine's page, it is a router or a sidecar, unless pods of the same kind have one. Whatever else is met may have
+    work behind it. One that was not tried yet appeared a moment ago.
+    """
+    reporting = {sample.kind for sample in samples if sample.reported_before and sample.kind}
+    return [
+        sample
+        for sample in unread
+        if sample.silence == "unreadable" or (sample.silence == "no_engine" and sample.kind in reporting)
+    ]
 
 
 def _combine(across: str, seen: list[PodValue]) -> float:

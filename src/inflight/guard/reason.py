@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+import msgspec
+
 from inflight.signals.foreign import printable
 from inflight.signals.series import PodSample
 
@@ -17,15 +19,30 @@ _NAMES_LENGTH = 140
 _PART_LENGTH = 72
 
 
-def unseen_sentence(metric: str, unseen: Sequence[PodSample], unusable: Sequence[PodSample], expected: int) -> str:
-    """Why a fleet's value is unknown: pods that have reported before cannot be seen or say nothing of use."""
+class Unseen(msgspec.Struct, frozen=True):
+    """The pods for which a fleet's value is unknown, by what they lack."""
+
+    silent: Sequence[PodSample]
+    """They have reported before, and cannot be seen."""
+    unusable: Sequence[PodSample]
+    """What they say is of no use."""
+    unread: Sequence[PodSample]
+    """They are Ready, so that work is sent to them, and have never said a value."""
+
+
+def unseen_sentence(metric: str, unseen: Unseen, expected: int) -> str:
+    """Why a fleet's value is unknown."""
     parts = []
-    if unseen:
-        times = [sample.received_at for sample in unseen if sample.received_at is not None]
+    if unseen.silent:
+        times = [sample.received_at for sample in unseen.silent if sample.received_at is not None]
+        # Without a page it was watched at another place until now, or by the process before a restart.
         since = f" since {format_time(min(times))}" if times else ""
-        parts.append(f"{len(unseen)} of {expected} pods unseen{since}: {_names(unseen)}")
-    if unusable:
-        parts.append(f"{len(unusable)} of {expected} pods without a usable value: {_names(unusable)}")
+        parts.append(f"{len(unseen.silent)} of {_pods(expected)} unseen{since}: {_names(unseen.silent)}")
+    if unseen.unread:
+        count = f"{len(unseen.unread)} of {_pods(expected)}"
+        parts.append(f"{count} Ready but without a value yet: {_names(unseen.unread)}")
+    if unseen.unusable:
+        parts.append(f"{len(unseen.unusable)} of {_pods(expected)} without a usable value: {_names(unseen.unusable)}")
     return _clip(f"{_clip(metric)}: {'; '.join(parts)}", MAX_LENGTH)
 
 
@@ -34,9 +51,11 @@ def settling_sentence(metric: str, settling: Sequence[PodSample], samples: Seque
     alive = sum(sample.alive for sample in samples)
     unread = [sample for sample in settling if sample.received_at is None]
     if unread:
-        what = f"{len(unread)} of {alive} pods have not been read yet: {_names(unread, why=_failure)}"
+        count = f"{len(unread)} of {_pods(alive)} {_have(unread)}"
+        what = f"{count} not been read yet: {_names(unread, why=_failure)}"
     else:
-        what = f"{len(settling)} of {alive} pods have not been read twice yet, which rates need: {_names(settling)}"
+        count = f"{len(settling)} of {_pods(alive)} {_have(settling)}"
+        what = f"{count} not been read twice yet, which rates need: {_names(settling)}"
     return _clip(f"{_clip(metric)}: just started: {what}", MAX_LENGTH)
 
 
@@ -57,6 +76,14 @@ def format_time(unix_seconds: float) -> str:
         return datetime.fromtimestamp(unix_seconds, UTC).strftime("%H:%M:%S UTC")
     except (OverflowError, ValueError, OSError):
         return f"the second {unix_seconds:g}"
+
+
+def _pods(count: int) -> str:
+    return "1 pod" if count == 1 else f"{count} pods"
+
+
+def _have(samples: Sequence[PodSample]) -> str:
+    return "has" if len(samples) == 1 else "have"
 
 
 def _why(sample: PodSample) -> str:

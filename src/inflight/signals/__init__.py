@@ -9,7 +9,7 @@ Pure: bytes and numbers in, values out; time is an argument.
 
 from inflight.signals.catalogue import Catalogue, Engine, load_catalogue, shipped
 from inflight.signals.derive import derive, totals
-from inflight.signals.exposition.page import Page, PageError, Problem, Sample, parse_page
+from inflight.signals.exposition.page import ForeignPageError, Page, PageError, Problem, Sample, parse_page
 from inflight.signals.reader import LayoutCache, PageReader
 from inflight.signals.readings import (
     Counter,
@@ -30,6 +30,7 @@ __all__ = [
     "Counter",
     "Engine",
     "Family",
+    "ForeignPageError",
     "Gauge",
     "Histogram",
     "LayoutCache",

@@ -10,6 +10,7 @@ it. Times are Unix seconds, of receipt where the page itself says nothing older.
 
 from collections.abc import Iterable, Mapping
 from operator import lt
+from typing import Literal
 
 import msgspec
 
@@ -31,6 +32,11 @@ _PARTS = {
 
 _START_JITTER_SECONDS = 1.0
 """As in `derive`: client libraries compute the start time anew, a little off."""
+
+Silence = Literal["", "refused", "no_engine", "unreadable"]
+"""What it means that there is no page of an engine: nothing stands in the way, or nothing was tried yet; nobody listens
+at any place; every place where somebody listens showed that it has none; anything else, behind which work may be.
+"""
 
 
 class PodSample(msgspec.Struct, frozen=True):
@@ -63,6 +69,11 @@ class PodSample(msgspec.Struct, frozen=True):
     settling: bool = False
     """The pod was running before it was watched and has not had the time yet to say what it knows: nothing is said of
     a whole fleet without it."""
+    ready: bool | None = None
+    """The pod's Ready condition: whether it is sent work. None where nobody says."""
+    kind: str = ""
+    """The workload that the pod is one of, such as `Deployment/llm`; pods of one kind have the same containers."""
+    silence: Silence = ""
 
 
 class PodSeries:

@@ -6,7 +6,7 @@ The collector and `inflight inspect` both go this way: a person who looks at a s
 import aiohttp
 from yarl import URL
 
-from inflight.signals import Catalogue, Missing, PageError, PageReader, PageReading
+from inflight.signals import Catalogue, ForeignPageError, Missing, PageError, PageReader, PageReading
 from inflight.sources.credentials import CredentialError, Credentials
 from inflight.sources.scrape import HEADERS, MAX_PAGE_BYTES, Failure, FailureReason, FetchedPage, fetch
 from inflight.sources.target import Target
@@ -82,4 +82,5 @@ def read_page(reader: PageReader, page: FetchedPage) -> PageReading | Failure:
     try:
         return reader.read(page.body, page.open_metrics)
     except PageError as error:
-        return Failure("content", str(error))
+        # One that is cut off or too large may well be an engine's.
+        return Failure("content", str(error), "no_engine" if isinstance(error, ForeignPageError) else "unreadable")

@@ -5,10 +5,11 @@ sidecar's page is no success. That place is then remembered, also while it fails
 all places without success is one failure of the pod. With a single place there is nothing to look for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from yarl import URL
 
+from inflight.signals.series import Silence
 from inflight.sources.scrape import Failure, FailureReason
 
 OF_THE_SERVER: frozenset[FailureReason] = frozenset({"refused", "unreachable", "name", "tls"})
@@ -87,7 +88,12 @@ class Places:
         if self._at < len(self._urls):
             return None
         met, self._met, self._at = self._met, {}, 0
-        return Failure(_reason(met, self._last_found), _sentence(met))
+        return Failure(_reason(met, self._last_found), _sentence(met), _silence(met.values()))
+
+    @property
+    def silence(self) -> Silence:
+        """What the places mean that this walk has asked so far; "" where it has asked none."""
+        return _silence(self._met.values()) if self._met else ""
 
     def _move_on(self, failure: Failure) -> None:
         origin = self.url.origin()
@@ -103,6 +109,14 @@ def _reason(met: Mapping[URL, Failure], last_found: URL | None) -> FailureReason
     if last_found is not None and last_found in met:
         return met[last_found].reason
     return next((failure.reason for failure in met.values() if failure.reason != "refused"), "refused")
+
+
+def _silence(met: Iterable[Failure]) -> Silence:
+    """One place that could hide a page is enough; beside a place that answers, one where nobody listens is no news."""
+    found = {failure.silence for failure in met}
+    if found <= {"refused"}:
+        return "refused"
+    return "no_engine" if found <= {"refused", "no_engine"} else "unreadable"
 
 
 def _sentence(met: Mapping[URL, Failure]) -> str:

@@ -6,7 +6,7 @@ from yarl import URL
 
 from inflight.signals import Catalogue, LayoutCache, Missing, PageReader, PageReading, SignalValue
 from inflight.signals.foreign import printable
-from inflight.signals.series import PodSample, PodSeries
+from inflight.signals.series import PodSample, PodSeries, Silence
 from inflight.sources import schedule
 from inflight.sources.attempt import candidate_urls, shows_engine
 from inflight.sources.places import Places
@@ -138,7 +138,10 @@ class WatchedPod:
         if self.places.searching:
             self._attempts = 0
         of_the_pod = self.places.not_here(failure)
-        if of_the_pod is not None:
+        if of_the_pod is None:
+            # A walk that goes on: what it has met may already be a reason not to leave the pod out.
+            self._samples.clear()
+        else:
             self._fail(of_the_pod)
 
     def _fail(self, failure: Failure) -> None:
@@ -181,7 +184,19 @@ class WatchedPod:
             quiet=isinstance(value, Missing) and series.is_quiet(signal),
             across=value.across if isinstance(value, SignalValue) and value.across != "merge" else "",
             settling=self.settles_at is not None,
+            ready=target.ready,
+            kind=target.kind,
+            silence=self._silence,
         )
+
+    @property
+    def _silence(self) -> Silence:
+        if self.failure is not None:
+            return self.failure.silence
+        latest = self.series.latest
+        if latest is not None:
+            return "" if latest.engine is not None else "no_engine"
+        return self.places.silence
 
     def status(self, wanted_interval: float | None, now: float) -> PodStatus:
         latest = self.series.latest

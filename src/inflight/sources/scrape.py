@@ -15,6 +15,7 @@ from yarl import URL
 
 from inflight import __version__
 from inflight.signals.foreign import printable
+from inflight.signals.series import Silence
 
 MAX_PAGE_BYTES = 4 << 20
 """The largest page met in the field has 0.35 MiB (eight engines behind one port)."""
@@ -53,8 +54,13 @@ class Failure(msgspec.Struct, frozen=True):
 
     reason: FailureReason
     text: str
+    silence: Silence = ""
+    """What it means for the pod's work; by the reason, where it is not given."""
 
     def __post_init__(self) -> None:
+        if not self.silence:
+            by_reason: dict[FailureReason, Silence] = {"refused": "refused", "content": "no_engine"}
+            msgspec.structs.force_setattr(self, "silence", by_reason.get(self.reason, "unreadable"))
         if not self.text.isprintable():
             msgspec.structs.force_setattr(self, "text", printable(self.text))
 
@@ -136,7 +142,7 @@ def _refusal(response: aiohttp.ClientResponse, max_bytes: int) -> Failure | None
     if 300 <= status < 400:
         return Failure("redirect", f"HTTP {status}: redirects are not followed; give the final URL")
     if status != 200:
-        return Failure("status", f"HTTP {status}")
+        return Failure("status", f"HTTP {status}", "no_engine" if status == 404 else "unreadable")
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         return Failure("encoded", "the page is compressed although that was not asked for")

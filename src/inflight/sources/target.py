@@ -35,6 +35,10 @@ class Target(msgspec.Struct, frozen=True):
     """Of the pod's containers, as the cluster counts them: when it grows, the page is looked for anew."""
     settle: bool = False
     """The pod was running before it was watched: nothing is said of a whole fleet until it was read or had its time."""
+    ready: bool | None = None
+    """The pod's Ready condition: whether it is sent work. None where nobody says, as in a file of targets."""
+    kind: str = ""
+    """The workload that the pod is one of, such as `Deployment/llm`."""
 
 
 def url_problem(text: str) -> str:

@@ -24,6 +24,10 @@ class PageError(ValueError):
     """A body that is no usable metrics page: what it is instead, and what to do."""
 
 
+class ForeignPageError(PageError):
+    """A body that is no metrics page at all: whatever serves it, it is not the page of an engine."""
+
+
 class Sample(msgspec.Struct, frozen=True):
     """One sample as it stands on the page; `timestamp_seconds` is unix time where the line carries one."""
 
@@ -59,16 +63,16 @@ def check_page(body: bytes, open_metrics: bool | None = None, max_bytes: int = M
     if len(body) > max_bytes:
         raise PageError(f"the page has {len(body)} bytes; at most {max_bytes} are read")
     if not body or body.isspace():
-        raise PageError("the page is empty")
+        raise ForeignPageError("the page is empty")
     if body[:2] == b"\x1f\x8b":
         raise PageError("the page is compressed (gzip); ask for it with Accept-Encoding: identity")
     if b"\0" in body:
-        raise PageError("the page is not text: it holds NUL bytes")
+        raise ForeignPageError("the page is not text: it holds NUL bytes")
     head = body[:256].lstrip().lower()
     if head.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise PageError("the page is HTML, not metrics: check the path, /metrics on most servers")
+        raise ForeignPageError("the page is HTML, not metrics: check the path, /metrics on most servers")
     if head.startswith(b"[") or _JSON_OBJECT.match(head):
-        raise PageError(
+        raise ForeignPageError(
             "the page is JSON, not metrics: check the path (trtllm-serve has its page at /prometheus/metrics)"
         )
     if len(body) > MAX_LINES and body.count(b"\n") > MAX_LINES:
