@@ -118,3 +118,19 @@ def test_inside_the_tolerance_the_hpa_takes_its_present_count_for_what_the_floor
         spec = hpa(0, tolerance)
         observation = Observation(20, 18, "app=llm", (), (ExternalAnswer((10_000,)), ExternalAnswer((19_000,))))
         assert decide(spec, observation, Memory(), 0).replicas == expected
+
+
+def test_a_rollouts_surge_is_not_added_at_each_sync_after_a_gap() -> None:
+    spec, replicas, memory, floor_memory = hpa(300, "0.1"), 9, Memory(), FloorMemory()
+    for sync in range(1, 5):
+        at = 15.0 * sync
+        look = Seen((), Coverage(complete=True), Autoscaler("llm", replicas, sync == 1, independent=True), at)
+        said, floor_memory = floor(look, floor_memory, FloorSettings())
+        assert not isinstance(said, Withheld)
+        answers = (ExternalAnswer((90_000,)), ExternalAnswer((said.replicas * 1000,)))
+        # One pod more than asked for, at every sync.
+        decision = decide(spec, Observation(replicas, replicas + 1, "app=llm", (), answers), memory, round(at * SECOND))
+        memory, replicas = decision.memory, decision.replicas
+    assert replicas == 10, (
+        "once, by the load metric as well: inside its tolerance the HPA takes the pods that there are"
+    )

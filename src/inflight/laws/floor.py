@@ -35,11 +35,17 @@ class FloorMemory(msgspec.Struct, frozen=True):
 
     gap_seen_at: float | None = None
     """Unix seconds of the last moment of a gap."""
+    held: int | None = None
+    """The replicas that there were at the first sync after it. Said again at the others: what load adds meanwhile the
+    HPA remembers by itself, and what a rollout's surge adds is not to be added three times (inside its tolerance the
+    HPA takes the pods that there are for what the floor names: 9 wanted and 10 there become 10, then 11, then 12)."""
 
 
 def floor(seen: Seen, memory: FloorMemory, settings: FloorSettings) -> tuple[Wanted | Withheld, FloorMemory]:
     """What the floor says to the HPA of `seen`, and what is to be handed in at the next question."""
     memory = _remember(seen, memory, settings)
+    if memory.held is None and _is_held(seen, memory, settings):
+        memory = FloorMemory(memory.gap_seen_at, seen.autoscaler.replicas)
     said = _say(seen, memory, settings)
     if not settings.report_only:
         return said, memory
@@ -49,17 +55,26 @@ def floor(seen: Seen, memory: FloorMemory, settings: FloorSettings) -> tuple[Wan
 
 
 def _remember(seen: Seen, memory: FloorMemory, settings: FloorSettings) -> FloorMemory:
-    at = memory.gap_seen_at
+    at, held = memory.gap_seen_at, memory.held
     if at is not None and at > seen.at:
         # A clock that was set back: held from now, rather than until the old time comes again.
         at = seen.at
     if seen.coverage.complete is not True and seen.autoscaler.replicas > 0:
-        at = seen.at
+        at, held = seen.at, None
     elif seen.autoscaler.unread_metrics:
         # The sync that failed was the one before this; half a period leaves room for one that comes late or early.
         past = seen.at - 0.5 * settings.sync_seconds
-        at = past if at is None else max(at, past)
-    return FloorMemory(at)
+        if at is None or past > at:
+            at, held = past, None
+    return FloorMemory(at, held)
+
+
+def _is_held(seen: Seen, memory: FloorMemory, settings: FloorSettings) -> bool:
+    """Whether this is one of the syncs after a gap."""
+    gap = memory.gap_seen_at
+    if seen.coverage.complete is not True or seen.autoscaler.replicas <= 0 or gap is None:
+        return False
+    return seen.at - gap < settings.syncs_held * settings.sync_seconds
 
 
 def _say(seen: Seen, memory: FloorMemory, settings: FloorSettings) -> Wanted | Withheld:
@@ -74,12 +89,10 @@ def _say(seen: Seen, memory: FloorMemory, settings: FloorSettings) -> Wanted | W
         return Withheld(f"up yes, down no: {coverage.sentence or 'not all pods are seen'}")
     if autoscaler.unread_metrics is None:
         return Withheld(f"up yes, down no: the status of the HPA {autoscaler.name} is not known yet")
-    gap = memory.gap_seen_at
-    if gap is not None and seen.at - gap < settings.syncs_held * settings.sync_seconds:
-        return Wanted(
-            max(autoscaler.replicas, _least(seen)),
-            f"holding {autoscaler.replicas} for {settings.syncs_held} syncs after a gap",
-        )
+    if _is_held(seen, memory, settings):
+        # Fewer than that only where someone took them away meanwhile, which is not for the floor to undo.
+        held = autoscaler.replicas if memory.held is None else min(memory.held, autoscaler.replicas)
+        return Wanted(max(held, _least(seen)), f"holding {held} for {settings.syncs_held} syncs after a gap")
     return Wanted(_least(seen), _NOTHING_MISSING)
 
 
