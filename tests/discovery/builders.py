@@ -16,6 +16,7 @@ def pod(
     phase: str = "Running",
     terminating: bool = False,
     restarts: int = 0,
+    ready: bool = True,
     **labels: str,
 ) -> Plain:
     """As the API server gives it; `app=llm` unless labels are given. By default a pod of Deployment llm."""
@@ -37,7 +38,15 @@ def pod(
     return {
         "metadata": metadata,
         "spec": {"containers": containers},
-        "status": {"phase": phase, "podIP": ip, "containerStatuses": statuses},
+        "status": {
+            "phase": phase,
+            "podIP": ip,
+            "containerStatuses": statuses,
+            "conditions": [
+                {"type": "PodScheduled", "status": "True"},
+                {"type": "Ready", "status": str(ready)},
+            ],
+        },
     }
 
 

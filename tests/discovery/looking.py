@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from inflight.cluster import Client, ClusterConfig
-from inflight.discovery import Discovery, Times
+from inflight.discovery import Discovery, Problem, Times
 from inflight.signals import shipped
 from inflight.sources import Target
 
@@ -32,11 +32,21 @@ class Found:
         return set(self.targets)
 
     @property
+    def problems(self) -> tuple[Problem, ...]:
+        return self.discovery._problems.current
+
+    @property
+    def starting(self) -> set[str]:
+        """Pods that are wanted and have been seen not to run yet."""
+        namespaces = self.discovery._namespaces.values()
+        return {name for namespace in namespaces for name, _ in namespace.resolution.remembered.starting}
+
+    @property
     def kinds(self) -> set[str]:
-        return {problem.kind for problem in self.discovery.problems}
+        return {problem.kind for problem in self.problems}
 
     def sentence(self, kind: str) -> str:
-        (found,) = [problem.sentence for problem in self.discovery.problems if problem.kind == kind]
+        (found,) = [problem.sentence for problem in self.problems if problem.kind == kind]
         return found
 
     async def until(self, holds: Callable[[], object]) -> None:

@@ -111,7 +111,8 @@ async def test_pods_come_and_go(cluster: FakeCluster) -> None:
     await cluster.put("pods", pod("a"))
     async with discovering(cluster) as found:
         await found.ready()
-        await cluster.put("pods", pod("b", ip=""))
+        await cluster.put("pods", pod("b", ip="", phase="Pending"))
+        await found.until(lambda: found.starting == {"b"})
         await cluster.put("pods", pod("b", ip="10.0.0.2"))
         await found.until(lambda: found.names == {"a", "b"})
         assert (found.targets["a"].settle, found.targets["b"].settle) == (True, False)
@@ -190,9 +191,10 @@ async def test_only_the_namespaces_that_were_given_are_looked_at(cluster: FakeCl
         await found.ready()
         await found.until(lambda: found.names == {"one", "two"})
         assert cluster.asked("/apis/autoscaling/v2/horizontalpodautoscalers") == 0
-        assert "only the namespaces one, two are followed" in str(
-            found.discovery.workload("three", "deployments.apps", "llm")
-        )
+        sentence = str(found.discovery.workload("three", "deployments.apps", "llm"))
+        # Whose asks is not told which others there are.
+        assert "it is none of the namespaces that this Inflight follows (--namespace)" in sentence
+        assert "one" not in sentence.replace("none", "").split()
 
 
 async def test_a_problem_is_logged_when_it_begins_and_when_it_ends(
@@ -220,7 +222,7 @@ async def test_a_problem_is_logged_when_it_begins_and_when_it_ends(
         await found.until(lambda: found.names == {"b"})
         await cluster.put("pods", pod("a", ports=(), annotations={"prometheus.io/port": "9000"}))
         await found.until(lambda: found.names == {"a", "b"})
-        assert found.discovery.problems == ()
+        assert found.problems == ()
     lines = [record.getMessage() for record in caplog.records if "no_port" in record.getMessage()]
     assert [line.split()[0] for line in lines] == ["event=problem", "event=problem_ended"]
     assert "the pod a is not scraped: it declares no port; annotate it with prometheus.io/port" in lines[0]

@@ -39,7 +39,7 @@ async def test_an_api_server_that_is_away_at_the_start_is_waited_for(cluster: Fa
         cluster.is_down = False
         await found.ready()
         assert found.names == {"llm"}
-        assert found.discovery.problems == ()
+        assert found.problems == ()
 
 
 async def test_an_api_server_that_goes_away_in_the_middle_takes_nothing_along(cluster: FakeCluster) -> None:
@@ -55,7 +55,7 @@ async def test_an_api_server_that_goes_away_in_the_middle_takes_nothing_along(cl
         cluster.is_down = False
         await cluster.put("pods", pod("new"))
         await found.until(lambda: found.names == {"llm", "new"})
-        await found.until(lambda: found.discovery.problems == ())
+        await found.until(lambda: found.problems == ())
 
 
 async def test_a_watch_that_is_dropped_goes_on_where_it_was(
@@ -69,7 +69,7 @@ async def test_a_watch_that_is_dropped_goes_on_where_it_was(
         cluster.cut()
         await cluster.put("pods", pod("new"))
         await found.until(lambda: found.names == {"llm", "new"})
-        assert found.discovery.problems == ()
+        assert found.problems == ()
         # Resumed, not listed again.
         lists = [query for path, query in cluster.requests if path.endswith("/pods") and "watch" not in query]
         assert (len(lists), len(found.lists)) == (1, before + 1)
@@ -119,7 +119,7 @@ async def test_a_right_to_pods_that_is_taken_away_keeps_what_was_known(cluster: 
         cluster.forbidden.clear()
         await cluster.put("pods", pod("newer"))
         await found.until(lambda: "newer" in found.names)
-        assert found.discovery.problems == ()
+        assert found.problems == ()
 
 
 async def test_no_right_to_the_pods_of_one_namespace_holds_up_no_other(cluster: FakeCluster) -> None:
@@ -190,7 +190,7 @@ async def test_no_right_to_a_scale_names_the_grant_and_is_tried_again(cluster: F
         assert found.names == set()
         cluster.forbidden.clear()
         await found.until(lambda: found.names == {"llm"})
-        await found.until(lambda: found.discovery.problems == ())
+        await found.until(lambda: found.problems == ())
 
 
 async def test_a_scale_that_fails_later_keeps_the_selector(cluster: FakeCluster) -> None:
@@ -315,7 +315,7 @@ async def test_a_kind_of_somebody_is_found_by_its_discovery_document(cluster: Fa
     async with discovering(cluster) as found:
         await found.ready()
         assert found.names == {"llm-0"}
-        assert found.discovery.problems == ()
+        assert found.problems == ()
         known = found.discovery.workload("llm", "LeaderWorkerSets.leaderworkerset.x-k8s.io", "llm")
         assert isinstance(known, Workload)
         assert known.kind == "LeaderWorkerSet"
@@ -339,8 +339,7 @@ async def test_a_namespace_that_is_deleted_takes_its_pods_along(cluster: FakeClu
         assert found.names == {"llm", "other"}
         await cluster.remove_namespace("llm")
         await found.until(lambda: found.names == {"other"})
-        await found.until(lambda: cluster.watched == {"other"})
-        assert found.discovery.problems == ()
+        await found.until(lambda: cluster.watched == {"other"} and found.problems == ())
         assert found.discovery.stats.autoscalers == 1
 
 
@@ -356,7 +355,7 @@ async def test_a_selector_that_matches_no_pod_is_read_again_sooner(cluster: Fake
         # The Deployment is made anew with the right one; the HPA is as it was.
         cluster.give_scale("llm", "llm", "app=llm")
         await found.until(lambda: found.names == {"llm"})
-        assert found.discovery.problems == ()
+        assert found.problems == ()
 
 
 async def test_a_workload_that_is_scaled_to_zero_is_no_problem(
@@ -370,7 +369,9 @@ async def test_a_workload_that_is_scaled_to_zero_is_no_problem(
         await cluster.remove("pods", "llm", "llm")
         await found.until(lambda: cluster.asked(SCALE) > reads + 2)
         assert found.names == set()
-        assert found.discovery.problems == ()
+        assert found.problems == ()
+        await cluster.put("pods", pod("again", ip="", phase="Pending"))
+        await found.until(lambda: found.starting == {"again"})
         await cluster.put("pods", pod("again"))
         await found.until(lambda: found.names == {"again"})
         assert not found.targets["again"].settle
@@ -391,7 +392,7 @@ async def test_a_workload_that_was_empty_before_it_had_pods_may_be_scaled_to_zer
         cluster.give_scale("llm", "llm", "app=llm", replicas=0)
         await cluster.remove("pods", "llm", "a")
         await found.until(lambda: cluster.asked(SCALE) > reads + 2)
-        assert found.discovery.problems == ()
+        assert found.problems == ()
     assert caplog.text.count("event=problem kind=selects_nothing") == 1
 
 
@@ -421,4 +422,4 @@ async def test_an_object_that_cannot_be_read_holds_up_no_other(cluster: FakeClus
     async with discovering(cluster) as found:
         await found.ready()
         assert found.names == {"llm"}
-        assert found.discovery.problems == ()
+        assert found.problems == ()

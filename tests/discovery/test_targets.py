@@ -43,6 +43,11 @@ def scales(**selectors: str) -> dict[WorkloadKey, KnownWorkload]:
     }
 
 
+def starting(name: str, **fields: Any) -> PodRecord:
+    """A pod that was created a moment ago."""
+    return record(name, ip="", phase="Pending", ready=False, **fields)
+
+
 def look(
     hpas: Sequence[Autoscaler],
     workloads: Mapping[WorkloadKey, KnownWorkload],
@@ -107,8 +112,8 @@ def test_a_selector_that_is_not_known_yet_selects_nothing() -> None:
 # What settles.
 
 
-def test_who_is_there_at_first_settles_and_who_comes_later_does_not() -> None:
-    first = look(ONE, BOTH, [record("a")])
+def test_who_is_there_at_first_settles_and_who_is_seen_to_start_does_not() -> None:
+    first = look(ONE, BOTH, [record("a"), starting("b")])
     second = look(ONE, BOTH, [record("a"), record("b")], first)
     third = look(ONE, BOTH, [record("a", restarts=1), record("b")], second)
     assert [settles(found) for found in (first, second, third)] == [
@@ -118,29 +123,55 @@ def test_who_is_there_at_first_settles_and_who_comes_later_does_not() -> None:
     ]
 
 
-def test_a_pod_that_gets_its_address_later_comes_later() -> None:
+def test_a_pod_that_gets_its_address_later_is_seen_to_start() -> None:
     first = look(ONE, BOTH, [record("a", ip="")])
     assert settles(look(ONE, BOTH, [record("a")], first)) == {"a": False}
+    # With an address while its init containers run.
+    assert settles(look(ONE, BOTH, [record("a", phase="Pending")])) == {"a": False}
 
 
-def test_a_successor_under_the_same_name_comes_later() -> None:
+def test_a_pod_that_runs_when_it_is_first_seen_settles() -> None:
+    """It started while the watch was broken, say."""
     first = look(ONE, BOTH, [record("a")])
-    successor = msgspec.structs.replace(record("a"), uid="another")
-    assert settles(look(ONE, BOTH, [successor], first)) == {"a": False}
+    assert settles(look(ONE, BOTH, [record("a"), record("b")], first)) == {"a": True, "b": True}
+
+
+def test_a_pod_that_is_given_labels_that_match_while_it_runs_settles() -> None:
+    first = look(ONE, BOTH, [starting("b", app="other")])
+    second = look(ONE, BOTH, [record("b", app="other")], first)
+    assert settles(look(ONE, BOTH, [record("b")], second)) == {"b": True}
+
+
+def test_a_pod_whose_page_is_said_while_it_runs_settles() -> None:
+    first = look(ONE, BOTH, [starting("b", ports=())])
+    second = look(ONE, BOTH, [record("b", ports=())], first)
+    assert second.targets == ()
+    third = look(ONE, BOTH, [record("b", ports=(), annotations={"prometheus.io/port": "9000"})], second)
+    assert settles(third) == {"b": True}
+
+
+def test_a_successor_under_the_same_name_is_seen_to_start_itself() -> None:
+    first = look(ONE, BOTH, [record("a")])
+    successor = msgspec.structs.replace(starting("a"), uid="another")
+    second = look(ONE, BOTH, [successor], first)
+    running = msgspec.structs.replace(record("a"), uid="another")
+    assert settles(look(ONE, BOTH, [running], second)) == {"a": False}
+    # It went too fast, or its predecessor was the one that was seen to start.
+    assert settles(look(ONE, BOTH, [running], look(ONE, BOTH, [starting("a")]))) == {"a": True}
 
 
 def test_the_pods_of_a_new_hpa_settle_and_those_of_others_stay_as_they_were() -> None:
     both = scales(llm="app=llm", new="app=new")
     pods = [record("a"), record("n", app="new")]
-    first = look(ONE, both, pods[:0])
+    first = look(ONE, both, [starting("a"), starting("n", app="new")])
     second = look(ONE, both, pods, first)
     third = look([*ONE, hpa("new", target="new")], both, pods, second)
     assert settles(third) == {"a": False, "n": True}
 
 
-def test_a_pod_that_an_older_selection_would_have_seen_is_new() -> None:
-    """Of two selections one was in force before the pod came."""
-    first = look(ONE, BOTH, [])
+def test_a_pod_that_an_older_selection_saw_start_is_new() -> None:
+    """Of two selections one was in force before the pod ran."""
+    first = look(ONE, BOTH, [starting("a")])
     hpas = [hpa("aaa", external_metric(None)), *ONE]
     assert settles(look(hpas, BOTH, [record("a")], first)) == {"a": False}
     assert settles(look([*hpas[::-1]], BOTH, [record("a")], first)) == {"a": False}
@@ -151,8 +182,8 @@ def test_an_edited_selector_makes_the_pods_it_brings_settle() -> None:
     first = look(ONE, scales(llm="app=a"), pods)
     second = look(ONE, scales(llm="app in (a,b)"), pods, first)
     assert settles(second) == {"a": True, "b": True}
-    third = look(ONE, scales(llm="app in (a,b)"), [*pods, record("c", app="b")], second)
-    assert settles(third)["c"] is False
+    third = look(ONE, scales(llm="app in (a,b)"), [*pods, starting("c", app="b")], second)
+    assert settles(look(ONE, scales(llm="app in (a,b)"), [*pods, record("c", app="b")], third))["c"] is False
 
 
 def test_an_hpa_that_is_taken_away_and_given_back_settles_again() -> None:
@@ -169,13 +200,16 @@ def test_nothing_waits_for_a_pod_that_goes() -> None:
 
 
 NAMES = ("a", "b", "c")
-STEP = st.tuples(st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(("pods", "all", "b"))))
+STEP = st.tuples(
+    st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["Pending", "Running"])),
+    st.sets(st.sampled_from(("pods", "all", "b"))),
+)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(steps=st.lists(STEP, max_size=8))
-def test_settle_is_decided_when_a_pod_becomes_a_target_and_by_what_was_in_force(
-    steps: list[tuple[set[str], set[str]]],
+def test_settle_is_decided_when_a_pod_becomes_a_target_and_by_whether_it_was_seen_to_start(
+    steps: list[tuple[dict[str, str], set[str]]],
 ) -> None:
     """Against the rule told in another way: look back at the last step."""
     asks = {
@@ -185,19 +219,22 @@ def test_settle_is_decided_when_a_pod_becomes_a_target_and_by_what_was_in_force(
     }
     labels = {"a": {"app": "a"}, "b": {"app": "b"}, "c": {"app": "c"}}
     known = scales(llm="app in (a,b)")
-    found, targets, was_in_force, expected = None, set(), set(), {}
+    found, seen_to_start, expected = None, set(), {}
     for there, wanted in steps:
-        found = look(
-            [asks[each][0] for each in sorted(wanted)], known, [record(name, **labels[name]) for name in there], found
-        )
-        now = {name for name in there if any(name in asks[each][1] for each in wanted)}
+        # Pods that start have no address yet, or one while init containers run: by their names.
+        pods = [
+            record(name, phase=phase, ip="" if phase == "Pending" and name == "a" else "10.0.0.1", **labels[name])
+            for name, phase in there.items()
+        ]
+        found = look([asks[each][0] for each in sorted(wanted)], known, pods, found)
+        matched = {name for name in there if any(name in asks[each][1] for each in wanted)}
+        starting_now = {name for name in matched if there[name] == "Pending"}
         expected = {
-            name: expected[name]
-            if name in targets
-            else not any(name in asks[each][1] for each in wanted & was_in_force)
-            for name in now
+            name: expected.get(name, name not in starting_now | seen_to_start)
+            for name in matched
+            if name != "a" or name not in starting_now
         }
-        targets, was_in_force = now, wanted
+        seen_to_start = starting_now
         assert settles(found) == expected
 
 

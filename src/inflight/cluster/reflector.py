@@ -24,6 +24,8 @@ GRACE_SECONDS = 30.0
 BACKOFF_SECONDS = (0.2, 30.0)
 BACKOFF_JITTER = 0.5
 MAX_OBJECTS = 100_000
+IDLE_SECONDS = 5.0
+"""A watch that has been open for so long is whole, also where nothing happens."""
 
 Key = tuple[str, str]
 """Namespace ("" where there is none) and name."""
@@ -115,6 +117,8 @@ class Reflector(Generic[T]):
         """Set once the first list is whole."""
         self.failures_in_a_row = 0
         """Lists and watches that were refused or broke since the last that was accepted."""
+        self.broken_since: float | None = None
+        """The loop's time from which on the copy may no longer be true; None while it is."""
         self.lists = 0
         self.watches = 0
 
@@ -137,6 +141,8 @@ class Reflector(Generic[T]):
                 if isinstance(error, ApiError) and error.code == 410:
                     self._version = ""
                 self.failures_in_a_row += 1
+                if self.broken_since is None:
+                    self.broken_since = asyncio.get_running_loop().time()
                 self._failed(error)
             if self._was_good:
                 wait = self._backoff_seconds[0]
@@ -164,6 +170,7 @@ class Reflector(Generic[T]):
         is_news = not self.synced.is_set() or found != self.objects
         self.objects = found
         self.synced.set()
+        self._be_current()
         self._accepted()
         if is_news:
             self._changed(self.objects)
@@ -181,18 +188,26 @@ class Reflector(Generic[T]):
             "timeoutSeconds": str(seconds),
         }
         self.watches += 1
-        now = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
+        now = loop.time
         async with self._client.lines(self._path, params, seconds + GRACE_SECONDS) as lines:
             self._accepted()
+            # One that breaks off at once, again and again, is no watch.
+            idle = loop.call_later(IDLE_SECONDS, self._be_current)
             begun, got_something = now(), False
             try:
                 async for line in lines:
                     self._take(line)
+                    self._be_current()
                     got_something = True
                 self._was_good = got_something
             finally:
+                idle.cancel()
                 lasted = now() - begun
                 self._was_good |= lasted > self._backoff_seconds[1] or (got_something and lasted > wait)
+
+    def _be_current(self) -> None:
+        self.broken_since = None
 
     def _accepted(self) -> None:
         if self.failures_in_a_row:

@@ -59,6 +59,10 @@ class PodRecord(msgspec.Struct, frozen=True, gc=False):
     terminating: bool
     restarts: int
     """Of all containers together."""
+    ready: bool = False
+    """Its Ready condition: whether Services send it work."""
+    kind: str = ""
+    """What its controller is in the end, such as `Deployment/llm`; itself where it has none."""
     owner: Owner | None = None
     bad_address: str = ""
     """An address that no pod can have: then there is no host."""
@@ -66,8 +70,18 @@ class PodRecord(msgspec.Struct, frozen=True, gc=False):
     """How many, where there are more than are kept: then none is, and the pod is not followed."""
 
     @property
+    def manager(self) -> str:
+        """Pods of one controller are told of together."""
+        return f"{self.owner.kind}/{self.owner.name}" if self.owner is not None else f"Pod/{self.name}"
+
+    @property
     def has_ended(self) -> bool:
         return self.phase in {"Succeeded", "Failed"}
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its containers have been started: from then on there may be work inside."""
+        return self.phase == "Running" and bool(self.host or self.bad_address)
 
 
 class Sharing:
@@ -137,11 +151,17 @@ class _ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
     restart_count: int | None = None
 
 
+class _Condition(msgspec.Struct, frozen=True):
+    type: str = ""
+    status: str = ""
+
+
 class _Status(msgspec.Struct, frozen=True, rename="camel"):
     phase: str | None = None
     pod_ip: str | None = msgspec.field(name="podIP", default=None)
     container_statuses: list[_ContainerStatus] | None = None
     init_container_statuses: list[_ContainerStatus] | None = None
+    conditions: list[_Condition] | None = None
 
 
 class WirePod(msgspec.Struct, frozen=True):
@@ -159,6 +179,7 @@ def to_record(pod: WirePod, sharing: Sharing) -> PodRecord:
     too_many = len(labels) if len(labels) > MAX_LABELS else 0
     address = (status.pod_ip or "")[:MAX_TEXT]
     host = host_of(address) if address else ""
+    owner = _owner(metadata.owner_references or (), sharing)
     return PodRecord(
         namespace=sharing.share(metadata.namespace),
         name=metadata.name,
@@ -170,10 +191,24 @@ def to_record(pod: WirePod, sharing: Sharing) -> PodRecord:
         phase=sharing.share((status.phase or "")[:MAX_TEXT]),
         terminating=metadata.deletion_timestamp is not None,
         restarts=_restarts(status),
-        owner=_owner(metadata.owner_references or (), sharing),
+        ready=any(each.type == "Ready" and each.status == "True" for each in status.conditions or ()),
+        kind=sharing.share(_kind(metadata.name, labels, owner)),
+        owner=owner,
         bad_address=address if host is None else "",
         too_many_labels=too_many,
     )
+
+
+def _kind(name: str, labels: Mapping[str, str], owner: Owner | None) -> str:
+    """A Deployment's name is that of its ReplicaSet without the hash that all pods of the ReplicaSet carry as a label
+    (k8s.io/kubernetes 1.37 pkg/controller/deployment/sync.go, `getNewReplicaSet`).
+    """
+    if owner is None:
+        return f"Pod/{name}"
+    end = f"-{labels.get('pod-template-hash', '')}"
+    if (owner.group, owner.kind) == ("apps", "ReplicaSet") and len(end) > 1 and owner.name.endswith(end):
+        return f"Deployment/{owner.name.removesuffix(end)}"
+    return f"{owner.kind}/{owner.name}"
 
 
 def _annotations(found: _PodAnnotations | None) -> Annotations:

@@ -12,7 +12,6 @@ from inflight.discovery.problems import Problem, ProblemKind
 from inflight.discovery.selections import KnownWorkload, PodIndex, Selection, selections_of
 from inflight.discovery.wanted import too_many
 from inflight.discovery.workloads import WorkloadKey
-from inflight.objects import Selector
 from inflight.signals.foreign import printable
 from inflight.sources import Target
 
@@ -27,7 +26,7 @@ class Chosen(msgspec.Struct, frozen=True, gc=False):
     pod: PodRecord
     target: Target
     was_there: bool
-    """When its selection came into force."""
+    """It was running when it was first seen to be wanted."""
     pages: tuple[Page, ...]
     refusal: Refusal | None = None
     """Its annotations were changed into some that cannot be used: it is read at the pages that it had."""
@@ -36,10 +35,10 @@ class Chosen(msgspec.Struct, frozen=True, gc=False):
 class Remembered(msgspec.Struct, frozen=True):
     """What the next computation must know of the last one."""
 
-    in_force: frozenset[Selector] = frozenset()
-    """Selectors by which pods were chosen."""
     chosen: Mapping[str, Chosen] = {}
     """By name."""
+    starting: frozenset[tuple[str, str]] = frozenset()
+    """Name and uid of those that are wanted, are no targets yet, and were not running."""
 
 
 class Resolution(msgspec.Struct, frozen=True):
@@ -51,6 +50,8 @@ class Resolution(msgspec.Struct, frozen=True):
     remembered: Remembered = Remembered()
     without_pods: frozenset[WorkloadKey] = frozenset()
     """Workloads whose selector matches no pod."""
+    selections: tuple[Selection, ...] = ()
+    """By which pods were chosen."""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -77,8 +78,8 @@ def resolve(facts: Facts, finder: PageFinder, before: Remembered) -> Resolution:
     index = PodIndex(living)
     matched = [(each, index.matching(each.selector)) for each in selections[:MAX_SELECTIONS]]
     choices = _Choices(namespace, finder, before)
-    for wanted in _wanted(matched, before.in_force):
-        choices.choose(wanted)
+    for pod, selection in _wanted(matched):
+        choices.choose(pod, selection)
     found += choices.problems()
     found += _too_many_labels(namespace, living)
     found += _selects_nothing(namespace, matched, workloads)
@@ -86,21 +87,12 @@ def resolve(facts: Facts, finder: PageFinder, before: Remembered) -> Resolution:
     return Resolution(
         tuple(chosen.target for chosen in choices.chosen.values()),
         tuple(found[:MAX_PROBLEMS]),
-        Remembered(frozenset(selection.selector for selection, _ in matched), choices.chosen),
+        Remembered(choices.chosen, frozenset(choices.starting)),
         frozenset(
             selection.workload.key for selection, chosen in matched if selection.workload is not None and not chosen
         ),
+        tuple(selection for selection, _ in matched),
     )
-
-
-class _Wanted(msgspec.Struct):
-    """A pod that some selection matches."""
-
-    pod: PodRecord
-    selection: Selection
-    """One of them; one of everything only where there is no other."""
-    was_in_force: bool
-    """Whether one of them was in force at the last computation."""
 
 
 class _Choices:
@@ -113,9 +105,10 @@ class _Choices:
         self._refused: dict[tuple[ProblemKind, str], list[str]] = {}
         self._without_port: list[tuple[str, Selection]] = []
         self.chosen: dict[str, Chosen] = {}
+        self.starting: list[tuple[str, str]] = []
 
-    def choose(self, wanted: _Wanted) -> None:
-        pod = wanted.pod
+    def choose(self, pod: PodRecord, selection: Selection) -> None:
+        """`selection` is one that matches the pod."""
         before = self._before.chosen.get(pod.name)
         if before is not None and before.pod is pod:
             self._take(before)
@@ -126,6 +119,7 @@ class _Choices:
             shown = printable(pod.bad_address[:60])
             self._refuse(pod, "bad_pod", f"is not scraped: its address {shown!r} is none that a pod can have")
         if not pod.host:
+            self._note_starting(pod)
             return
         pages, refusal = self._finder.find(pod.annotations, pod.ports), None
         if isinstance(pages, Refusal):
@@ -133,10 +127,12 @@ class _Choices:
             refusal = pages
             pages = () if before is None or refusal.kind == "not_scraped" else before.pages
         if pages:
-            was_there = before.was_there if before is not None else not wanted.was_in_force
+            was_there = before.was_there if before is not None else self._was_there(pod)
             self._take(Chosen(pod, _target(pod, pages, was_there), was_there, pages, refusal))
-        elif refusal is not None and refusal.kind == "no_port" and wanted.selection.is_everything:
-            self._without_port.append((f"the pod {pod.name} is not scraped: {refusal.why}", wanted.selection))
+            return
+        self._note_starting(pod)
+        if refusal is not None and refusal.kind == "no_port" and selection.is_everything:
+            self._without_port.append((f"the pod {pod.name} is not scraped: {refusal.why}", selection))
         elif refusal is not None:
             self._refuse(pod, refusal.kind, f"is not scraped: {refusal.why}")
 
@@ -145,10 +141,20 @@ class _Choices:
         if self._without_port:
             sentence, selection = self._without_port[0]
             count = len(self._without_port) - 1
-            more = f", and {count} more pods are left out like it" if count else ""
+            more = f", and {count} more {'pod is' if count == 1 else 'pods are'} left out like it" if count else ""
             text = f"{sentence}{more}; all pods are wanted by {selection}"
             found.append(Problem("no_port", self._namespace, f"Namespace/{self._namespace}", text))
         return found
+
+    def _was_there(self, pod: PodRecord) -> bool:
+        """Whether work may have come to it before anyone looked: it was not seen to start. Also where it was given
+        other labels or annotations while it ran, or started while the watch was broken.
+        """
+        return pod.is_running and (pod.name, pod.uid) not in self._before.starting
+
+    def _note_starting(self, pod: PodRecord) -> None:
+        if not pod.is_running:
+            self.starting.append((pod.name, pod.uid))
 
     def _take(self, chosen: Chosen) -> None:
         self.chosen[chosen.pod.name] = chosen
@@ -157,7 +163,7 @@ class _Choices:
             self._refuse(chosen.pod, chosen.refusal.kind, f"is read where it was before, not as it says now: {why}")
 
     def _refuse(self, pod: PodRecord, kind: ProblemKind, sentence: str) -> None:
-        self._refused.setdefault((kind, _manager(pod)), []).append(f"the pod {pod.name} {sentence}")
+        self._refused.setdefault((kind, pod.manager), []).append(f"the pod {pod.name} {sentence}")
 
     def _refusal(self, kind: ProblemKind, who: str, sentences: list[str]) -> Problem:
         more = f"; so it is with {len(sentences) - 1} more of {who.replace('/', ' ')}" if len(sentences) > 1 else ""
@@ -177,28 +183,20 @@ def _target(pod: PodRecord, pages: tuple[Page, ...], was_there: bool) -> Target:
         terminating=pod.terminating,
         # Nothing waits for a pod that goes.
         settle=was_there and not pod.terminating,
+        ready=pod.ready,
+        kind=pod.kind,
     )
 
 
-def _wanted(matched: Iterable[tuple[Selection, list[PodRecord]]], in_force: frozenset[Selector]) -> list[_Wanted]:
-    """Each pod once, by name."""
-    found: dict[str, _Wanted] = {}
+def _wanted(matched: Iterable[tuple[Selection, list[PodRecord]]]) -> list[tuple[PodRecord, Selection]]:
+    """Each pod once, by name, with a selection that matches it; one of everything only where there is no other."""
+    found: dict[str, tuple[PodRecord, Selection]] = {}
     for selection, pods in matched:
-        was_in_force = selection.selector in in_force
         for pod in pods:
-            wanted = found.get(pod.name)
-            if wanted is None:
-                found[pod.name] = _Wanted(pod, selection, was_in_force)
-                continue
-            wanted.was_in_force |= was_in_force
-            if wanted.selection.is_everything:
-                wanted.selection = selection
+            known = found.get(pod.name)
+            if known is None or known[1].is_everything:
+                found[pod.name] = (pod, selection)
     return [found[name] for name in sorted(found)]
-
-
-def _manager(pod: PodRecord) -> str:
-    """Pods of one controller are told of together."""
-    return f"{pod.owner.kind}/{pod.owner.name}" if pod.owner is not None else f"Pod/{pod.name}"
 
 
 def _bad_selector(autoscaler: Autoscaler, problem: str) -> Problem | None:
