@@ -30,8 +30,9 @@ from yarl import URL
 
 from inflight.signals import shipped
 from inflight.sources import Collector, Target, WallClock
+from inflight.sources.connections import new_session
 from inflight.sources.schedule import phase
-from inflight.sources.scrape import HEADERS, FetchedPage, fetch, new_session
+from inflight.sources.scrape import HEADERS, FetchedPage, fetch
 
 PODS = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
 ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 2

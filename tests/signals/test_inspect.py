@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 from inflight.cli.inspect import command
 from inflight.signals import shipped
 from inflight.sources import Collector, Target, WallClock
+from inflight.sources.connections import MAX_PAGE_BYTES
 from inflight.sources.schedule import DEADLINE_SECONDS
-from inflight.sources.scrape import MAX_PAGE_BYTES
 
 PAGES = Path(__file__).parents[1] / "data" / "metrics-pages"
 EARLIER, LATER = (str(PAGES / f"vllm-0.33.0-seq-t{at}.txt") for at in ("060", "075"))

@@ -15,7 +15,8 @@ from aiohttp import web
 from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
-from inflight.sources.scrape import HEADERS, REASONS, Failure, FetchedPage, explain, fetch, new_session
+from inflight.sources.connections import new_session
+from inflight.sources.scrape import HEADERS, REASONS, Failure, FetchedPage, explain, fetch
 
 from .conftest import PodServer, page
 

@@ -167,7 +167,8 @@ def _read(reader: "PageReader", name: str) -> "PageReading":
     """The page of a file. Where it came from says nothing about its format, so the content decides."""
     from inflight.signals.foreign import printable
     from inflight.sources.attempt import read_page
-    from inflight.sources.scrape import MAX_PAGE_BYTES, Failure, FetchedPage
+    from inflight.sources.connections import MAX_PAGE_BYTES
+    from inflight.sources.scrape import Failure, FetchedPage
 
     try:
         if name == "-":
@@ -239,7 +240,7 @@ async def _read_twice(target: "Target", interval: float, timeout_seconds: float,
 
     from inflight.signals import PageReader
     from inflight.sources.attempt import page_urls
-    from inflight.sources.scrape import new_session
+    from inflight.sources.connections import new_session
 
     async with new_session(interval) as session:
         visit = _Visit(session, target, timeout_seconds, PageReader(catalogue, target.engine))

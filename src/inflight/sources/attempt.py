@@ -7,8 +7,9 @@ import aiohttp
 from yarl import URL
 
 from inflight.signals import Catalogue, ForeignPageError, Missing, PageError, PageReader, PageReading
+from inflight.sources.connections import MAX_PAGE_BYTES
 from inflight.sources.credentials import CredentialError, Credentials
-from inflight.sources.scrape import HEADERS, MAX_PAGE_BYTES, Failure, FailureReason, FetchedPage, fetch
+from inflight.sources.scrape import HEADERS, Failure, FailureReason, FetchedPage, fetch
 from inflight.sources.target import Target
 
 MAX_PLACES = 32

@@ -9,14 +9,16 @@ import asyncio
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+import aiohttp
+
 from inflight.signals import Catalogue
 from inflight.signals.series import WINDOW_SECONDS, PodSample
 from inflight.sources.clock import Clock
+from inflight.sources.connections import MAX_PAGE_BYTES, new_session
 from inflight.sources.credentials import Credentials
 from inflight.sources.file_limit import raise_file_limit
 from inflight.sources.pod import SETTLE_SECONDS, Readers, WatchedPod
 from inflight.sources.schedule import DEADLINE_SECONDS, LONGEST_SECONDS
-from inflight.sources.scrape import MAX_PAGE_BYTES, new_session
 from inflight.sources.stats import CollectorStats, Counters, PodStatus
 from inflight.sources.target import Target
 from inflight.sources.watch import Scraper, ScrapeSettings, Watch
@@ -131,7 +133,7 @@ class Collector:
         if self._watch is not None:
             raise RuntimeError("this collector is running already")
         self._make_room()
-        async with new_session(self._settings.interval_seconds or LONGEST_SECONDS) as session:
+        async with self._new_session() as session:
             executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inflight-page")
             try:
                 async with asyncio.TaskGroup() as group:
@@ -142,6 +144,9 @@ class Collector:
             finally:
                 self._watch = None
                 executor.shutdown(wait=False, cancel_futures=True)
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        return new_session(self._settings.interval_seconds or LONGEST_SECONDS, self._settings.max_page_bytes)
 
     def _make_room(self) -> None:
         """Asked for once for a number of pods: a limit that is too low is then said once, not at every change."""

@@ -16,9 +16,7 @@ from yarl import URL
 from inflight import __version__
 from inflight.signals.foreign import printable
 from inflight.signals.series import Silence
-
-MAX_PAGE_BYTES = 4 << 20
-"""The largest page met in the field has 0.35 MiB (eight engines behind one port)."""
+from inflight.sources.connections import MAX_PAGE_BYTES, OversizeError
 
 FailureReason = Literal[
     "timeout",
@@ -98,26 +96,12 @@ async def fetch(
                 response.close()
                 return refusal or _too_large(max_bytes)
             return FetchedPage(body, _is_open_metrics(response))
+    except OversizeError:
+        return Failure("too_large", f"the answer has more bytes than a page of {max_bytes} bytes needs")
     except TimeoutError:
         return Failure("timeout", f"no page within {deadline_seconds:g} s")
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return explain(error)
-
-
-def new_session(longest_interval_seconds: float) -> aiohttp.ClientSession:
-    """A session that keeps one connection per pod open from scrape to scrape, and nothing else."""
-    connector = aiohttp.TCPConnector(
-        limit=0,
-        keepalive_timeout=max(15.0, min(120.0, 1.5 * longest_interval_seconds)),
-        ttl_dns_cache=10,
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        raise_for_status=False,
-    )
 
 
 async def _read(content: aiohttp.StreamReader, max_bytes: int) -> bytes | None:
