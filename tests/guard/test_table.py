@@ -15,6 +15,7 @@ from inflight.guard.knowledge import (
     Receipt,
     is_expected,
     is_fresh,
+    is_starting,
     receive,
 )
 from inflight.guard.table import Asked, Partial, Withheld, tell, withhold
@@ -145,6 +146,16 @@ def test_a_new_pod_whose_page_answers_before_it_is_ready_does_not_make_the_unsee
     assert said(MEAN, pod("a", 30), pod("lost", 5, age=100), starting).value == 20
 
 
+def test_a_starting_engine_that_answers_without_saying_what_it_holds_is_waited_for_and_blocks_no_growth() -> None:
+    starting = [pod(f"s{index}", None, ready=False, been_ready=False, problem="timed out") for index in range(9)]
+    found = said(SUM, pod("a", 30), *starting)
+    assert (found.value, found.coverage.complete, found.coverage.estimated) == (30, False, 0)
+    loading = pod("loading", None, ready=False, been_ready=False, problem="connection refused", refused=True)
+    assert said(SUM, pod("a", 30), loading).coverage.complete
+    untried = pod("untried", None, ready=False, been_ready=False)
+    assert said(SUM, pod("a", 30), untried).coverage.complete
+
+
 def test_a_sleeping_engine_and_a_page_that_stands_still_are_unseen() -> None:
     assert not said(SUM, pod("a"), pod("b", 0, asleep=True)).coverage.complete
     assert is_fresh(pod("b", standing_since=NOW - STANDING_SECONDS + 1), NOW), "a long prompt is no frozen page"
@@ -229,6 +240,7 @@ def knowledge() -> st.SearchStrategy[PodKnowledge]:
         kind_reports=st.none() | st.booleans(),
         refused=st.booleans(),
         asleep=st.booleans(),
+        problem=st.sampled_from(["", "timed out"]),
         standing_since=st.none() | st.floats(NOW - 120, NOW),
     )
 
@@ -252,11 +264,12 @@ def test_whatever_is_known_an_answer_is_a_number_made_of_fresh_values_and_its_co
     expected = [each for each in pods if is_expected(each)]
     seen = [each for each in pods if is_fresh(each, NOW) and not each.terminating]
     unseen = [each for each in expected if not is_fresh(each, NOW)]
+    unseen += [each for each in pods if is_starting(each) and not is_fresh(each, NOW)]
     assert (coverage.seen, coverage.expected) == (len(seen), len(seen) + len(unseen))
     assert coverage.complete == (not unseen and bool(seen or not pods))
     assert bool(coverage.sentence) == (not coverage.complete)
     if isinstance(found, Withheld):
-        assert not seen or len(seen) * 5 < coverage.expected
+        assert not seen or len(seen) * 5 < len(seen) + sum(is_expected(each) for each in unseen)
         return
     assert seen
     assert found.received_at > NOW - FRESH_SECONDS

@@ -82,6 +82,17 @@ def is_expected(pod: PodKnowledge) -> bool:
     return pod.ready is True or pod.been_ready is True
 
 
+def is_starting(pod: PodKnowledge) -> bool:
+    """Whether a pod that was never Ready has an engine that answers, and not what it holds: it timed out, slept, or its
+    page could not be used. One that loads refuses connections; it is not waited for, else each cold start would hold.
+
+    It holds no work, but a ratio is multiplied by the pods that are Ready, so a mean without it is another number.
+    """
+    if pod.ready is not False or pod.terminating or pod.reported or pod.been_ready or pod.kind_reports is False:
+        return False
+    return bool(pod.problem) and not pod.refused
+
+
 def is_let_go(pod: PodKnowledge, now: float, unseen_after: float) -> bool:
     """Whether a pod that would be expected has been unseen for so long that its owner wants it no longer waited for.
 

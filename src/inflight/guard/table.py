@@ -19,7 +19,15 @@ from typing import Literal
 import msgspec
 
 from inflight.guard.coverage import Coverage, cover
-from inflight.guard.knowledge import FRESH_SECONDS, LARGEST_VALUE, PodKnowledge, is_assumed, is_expected, is_let_go
+from inflight.guard.knowledge import (
+    FRESH_SECONDS,
+    LARGEST_VALUE,
+    PodKnowledge,
+    is_assumed,
+    is_expected,
+    is_let_go,
+    is_starting,
+)
 from inflight.guard.knowledge import STANDING_SECONDS as STANDING
 from inflight.guard.knowledge import last_value_counts as counts
 
@@ -98,6 +106,7 @@ def tell(asked: Asked, pods: Sequence[PodKnowledge], now: float) -> Partial | Wi
     seen: list[PodKnowledge] = []
     leaving: list[PodKnowledge] = []
     unseen: list[PodKnowledge] = []
+    starting: list[PodKnowledge] = []
     let_go = 0
     for pod in pods:
         # `is_fresh`, written out: nearly all pods take this branch, and a call costs as much as all of it.
@@ -117,11 +126,13 @@ def tell(asked: Asked, pods: Sequence[PodKnowledge], now: float) -> Partial | Wi
                 let_go += 1
             else:
                 unseen.append(pod)
+        elif is_starting(pod):
+            starting.append(pod)
     assumed = [pod for pod in unseen if is_assumed(pod, now)] if unseen else []
-    coverage = cover(len(pods), len(seen), unseen, assumed, let_go)
+    coverage = cover(len(pods), len(seen), unseen + starting, assumed, let_go)
     if not pods:
         return Withheld("no_pods", f"{asked.metric}: none of the pods that are watched matches", coverage)
-    if not seen or len(seen) * SMALLEST_SHARE < coverage.expected:
+    if not seen or len(seen) * SMALLEST_SHARE < coverage.expected - len(starting):
         return Withheld("pods_unseen", f"{asked.metric}: {coverage.sentence or 'no pod has a value yet'}", coverage)
     used = seen + leaving
     oldest = min([pod.received_at for pod in used if pod.received_at is not None])
