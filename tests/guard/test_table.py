@@ -156,6 +156,17 @@ def test_a_starting_engine_that_answers_without_saying_what_it_holds_is_waited_f
     assert said(SUM, pod("a", 30), untried).coverage.complete
 
 
+def test_an_idle_pod_with_nothing_to_measure_is_seen_and_has_no_value() -> None:
+    latency = Asked("inflight_ttft_seconds_p95", per_pod=False, across="max", targets=("value",))
+    idle = PodKnowledge(name="idle", received_at=NOW - 1, reported=True, ready=True, quiet=True, kind_reports=True)
+    found = said(latency, pod("a", 0.5), idle)
+    assert (found.value, found.coverage.complete, found.coverage.seen) == (0.5, True, 2)
+    all_idle = refused(latency, idle)
+    assert (all_idle.code, all_idle.coverage.complete) == ("no_value", True)
+    old = PodKnowledge(name="idle", received_at=NOW - 20, reported=True, ready=True, quiet=True, kind_reports=True)
+    assert not said(latency, pod("a", 0.5), old).coverage.complete
+
+
 def test_a_sleeping_engine_and_a_page_that_stands_still_are_unseen() -> None:
     assert not said(SUM, pod("a"), pod("b", 0, asleep=True)).coverage.complete
     assert is_fresh(pod("b", standing_since=NOW - STANDING_SECONDS + 1), NOW), "a long prompt is no frozen page"

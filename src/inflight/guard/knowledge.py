@@ -49,6 +49,9 @@ class PodKnowledge(msgspec.Struct, frozen=True, gc=False):
     once, and is not waited out, else the work that moved to others would count twice."""
     asleep: bool = False
     """The engine says that it sleeps: what it says besides is not what it would hold."""
+    quiet: bool = False
+    """Its page is fine and nothing happened that this signal could measure (no request, so no time to the first token):
+    it is seen, and has no value. `received_at` is then that of the page."""
     problem: str = ""
     """Why the last attempt brought no value, for people. It does not make an earlier value old: a read that failed may
     come the next time."""
@@ -121,6 +124,11 @@ def last_value_counts(pod: PodKnowledge, now: float, largest: float = LARGEST_VA
     """Whether what an unseen pod said last is still a bound for what it holds."""
     value, received_at = pod.value, pod.received_at
     return value is not None and received_at is not None and now - received_at <= HELD_SECONDS and 0 <= value <= largest
+
+
+def is_quiet(pod: PodKnowledge, now: float) -> bool:
+    """Whether it is seen without a value."""
+    return pod.quiet and pod.received_at is not None and -FRESH_SECONDS < now - pod.received_at < FRESH_SECONDS
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):

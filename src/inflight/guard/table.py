@@ -26,6 +26,7 @@ from inflight.guard.knowledge import (
     is_assumed,
     is_expected,
     is_let_go,
+    is_quiet,
     is_starting,
 )
 from inflight.guard.knowledge import STANDING_SECONDS as STANDING
@@ -92,7 +93,7 @@ class Partial(msgspec.Struct, frozen=True):
 class Withheld(msgspec.Struct, frozen=True):
     """Nothing may be said: up yes, down no. Not zero, and not an error of anyone who asks."""
 
-    code: Literal["no_pods", "pods_unseen", "would_shrink"]
+    code: Literal["no_pods", "no_value", "pods_unseen", "would_shrink"]
     reason: str
     coverage: Coverage
 
@@ -107,7 +108,7 @@ def tell(asked: Asked, pods: Sequence[PodKnowledge], now: float) -> Partial | Wi
     leaving: list[PodKnowledge] = []
     unseen: list[PodKnowledge] = []
     starting: list[PodKnowledge] = []
-    let_go = 0
+    let_go = quiet = 0
     for pod in pods:
         # `is_fresh`, written out: nearly all pods take this branch, and a call costs as much as all of it.
         value, received_at, since = pod.value, pod.received_at, pod.standing_since
@@ -121,6 +122,8 @@ def tell(asked: Asked, pods: Sequence[PodKnowledge], now: float) -> Partial | Wi
             and (since is None or now - since < STANDING)
         ):
             (leaving if pod.terminating else seen).append(pod)
+        elif pod.quiet and is_quiet(pod, now):
+            quiet += not pod.terminating
         elif is_expected(pod):
             if unseen_after is not None and is_let_go(pod, now, unseen_after):
                 let_go += 1
@@ -129,10 +132,12 @@ def tell(asked: Asked, pods: Sequence[PodKnowledge], now: float) -> Partial | Wi
         elif is_starting(pod):
             starting.append(pod)
     assumed = [pod for pod in unseen if is_assumed(pod, now)] if unseen else []
-    coverage = cover(len(pods), len(seen), unseen + starting, assumed, let_go)
+    coverage = cover(len(pods), len(seen) + quiet, unseen + starting, assumed, let_go)
     if not pods:
         return Withheld("no_pods", f"{asked.metric}: none of the pods that are watched matches", coverage)
-    if not seen or len(seen) * SMALLEST_SHARE < coverage.expected - len(starting):
+    if not seen and quiet and coverage.complete:
+        return Withheld("no_value", f"{asked.metric}: nothing happened that it could measure", coverage)
+    if not seen or coverage.seen * SMALLEST_SHARE < coverage.expected - len(starting):
         return Withheld("pods_unseen", f"{asked.metric}: {coverage.sentence or 'no pod has a value yet'}", coverage)
     used = seen + leaving
     oldest = min([pod.received_at for pod in used if pod.received_at is not None])
