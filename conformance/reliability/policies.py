@@ -142,6 +142,9 @@ def _sample(pod: PodKnowledge) -> PodSample:
         missing=pod.problem,
         reported_before=pod.reported,
         alive=not pod.terminating,
+        ready=pod.ready,
+        kind="Deployment/llm",
+        silence="refused" if pod.refused else "unreadable" if pod.problem else "",
     )
 
 
