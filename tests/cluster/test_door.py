@@ -1,7 +1,7 @@
 """The metrics API with the cluster at its door, over real TLS: certificates of every kind, headers, tokens, rights."""
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 import aiohttp
@@ -44,7 +44,10 @@ class OneDeployment:
     def workload(self, namespace: str, resource: str, name: str) -> Web | str:
         return Web() if (namespace, resource, name) == ("ns", "deployments.apps", "web") else "nobody names it"
 
-    def why_unwatched(self, namespace: str) -> str:
+    def why_incomplete(self, namespace: str, selectors: Iterable[Selector]) -> str:
+        return ""
+
+    def why_unwatched(self, namespace: str, selectors: Iterable[Selector] = ()) -> str:
         return ""
 
 

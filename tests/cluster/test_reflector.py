@@ -5,14 +5,20 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inflight.cluster import ApiError, Client, ClusterError, Reflector
+from inflight.cluster import client as client_module
 from inflight.cluster import reflector as reflector_module
+from inflight.cluster.errors import TooLargeError
+from inflight.cluster.reflector import LeftOutError
 
 PATH = "/api/v1/pods"
 
@@ -37,12 +43,13 @@ class Collection:
     """Lists and watches as a test lays them out, one after another; the last watch stays open."""
 
     def __init__(self, server: Any) -> None:
+        self.server = server
         self.lists: list[Any] = []
         self.watches: list[Any] = []
         self.asked: list[dict[str, str]] = []
-        server.answers["GET", PATH] = self._answer
+        server.answers["GET", PATH] = self.answer
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         query = dict(request.query)
         self.asked.append(query)
         if "watch" not in query:
@@ -67,6 +74,10 @@ class Collection:
 
     def listed(self, version: int, *pods: dict[str, Any], more: str = "") -> None:
         self.lists.append({"metadata": {"resourceVersion": str(version), "continue": more}, "items": list(pods)})
+
+    @property
+    def times_listed(self) -> int:
+        return sum("watch" not in query for query in self.asked)
 
     @property
     def versions_watched(self) -> list[str]:
@@ -170,7 +181,7 @@ async def test_a_watch_resumes_where_the_last_one_ended(collection: Collection, 
         await copy.until(lambda: len(collection.versions_watched) >= 4)
     # Of the list, not of an object in it; of an event; of a bookmark.
     assert collection.versions_watched[:4] == ["7", "8", "20", "20"]
-    assert copy.reflector.lists == 1
+    assert collection.times_listed == 1
 
 
 async def test_a_cut_connection_is_resumed_and_told(collection: Collection, copy: Copy) -> None:
@@ -179,7 +190,7 @@ async def test_a_cut_connection_is_resumed_and_told(collection: Collection, copy
     async with running(copy):
         await copy.until(lambda: copy.names == {"a", "b"})
     assert len(copy.failures) == 1
-    assert copy.reflector.lists == 1
+    assert collection.times_listed == 1
 
 
 @pytest.mark.parametrize("manner", ["event", "code"])
@@ -250,7 +261,7 @@ async def test_the_same_list_again_is_no_news_but_the_first_is_even_when_empty(
     collection.watches.append([EXPIRED])
     collection.listed(8)
     async with running(copy):
-        await copy.until(lambda: copy.reflector.lists == 2)
+        await copy.until(lambda: collection.times_listed == 2)
     assert copy.states == [{}]
 
 
@@ -320,7 +331,7 @@ async def test_a_right_that_is_taken_away_and_given_back(collection: Collection,
         assert copy.names == {"a"}
     assert [error.code for error in copy.failures if isinstance(error, ApiError)] == [403, 403, 403]
     assert copy.reflector.failures_in_a_row == 0
-    assert copy.reflector.lists == 1
+    assert collection.times_listed == 1
 
 
 async def test_good_watches_that_break_off_do_not_add_up_to_a_long_wait(
@@ -346,10 +357,105 @@ async def test_good_watches_that_break_off_do_not_add_up_to_a_long_wait(
             await copy.until(lambda number=number: f"p{number}" in copy.names)  # type: ignore[misc]
             await sleep(0.05)
             each.set()
-        await copy.until(lambda: copy.reflector.watches == 7)
+        await copy.until(lambda: len(collection.versions_watched) == 7)
     finally:
         running_task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running_task
     assert len(waits) == 6
     assert max(waits) <= 0.001 * 1.5
+
+
+async def test_an_object_too_large_for_a_watch_is_left_out_and_what_follows_is_taken(
+    collection: Collection, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "MAX_LINE_BYTES", 5000)
+    collection.listed(7, pod("huge", 1))
+    huge = json.dumps(event("MODIFIED", pod("huge", 8, text="x" * 200_000))).encode() + b"\n"
+    collection.watches += [[huge, event("ADDED", pod("a", 9))], [asyncio.Event()]]
+    async with running(copy):
+        await copy.until(lambda: copy.names == {"huge", "a"})
+        await copy.until(lambda: len(collection.versions_watched) == 2)
+        assert collection.versions_watched[1] == "9"
+    assert copy.reflector.objects["ns", "huge"] == {}
+    assert [type(failure) for failure in copy.failures] == [LeftOutError]
+
+
+async def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(collection: Collection, copy: Copy) -> None:
+    pods = [pod(f"p{number}", 1, text="x" * 1000) for number in range(4)]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "watch" in request.query:
+            return await collection.answer(request)
+        begin, limit = int(request.query.get("continue") or 0), int(request.query["limit"])
+        more = str(begin + limit) if begin + limit < len(pods) else ""
+        return web.json_response(
+            {"metadata": {"resourceVersion": "7", "continue": more}, "items": pods[begin : begin + limit]}
+        )
+
+    collection.server.answers["GET", PATH] = answer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client_module, "MAX_ANSWER_BYTES", 3500)
+        async with running(copy):
+            await copy.reflector.synced.wait()
+            assert copy.names == {"p0", "p1", "p2", "p3"}
+    assert copy.failures == []
+
+
+async def test_a_single_object_that_is_too_large_is_told(
+    collection: Collection, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "MAX_ANSWER_BYTES", 500)
+    for _ in range(20):
+        collection.listed(7, pod("a", 1, text="x" * 1000))
+    async with running(copy):
+        await copy.until(lambda: bool(copy.failures))
+    assert isinstance(copy.failures[0], TooLargeError)
+    assert not copy.reflector.synced.is_set()
+
+
+async def test_a_watch_that_opens_and_brings_nothing_again_and_again_is_told_as_failing(
+    collection: Collection, copy: Copy
+) -> None:
+    collection.listed(7)
+    collection.watches += [["cut"]] * 5
+    async with running(copy):
+        await copy.until(lambda: len(copy.failures) == 5)
+        assert copy.reflector.failures_in_a_row == 5
+        assert copy.recoveries == 0
+        assert copy.reflector.broken_since is not None
+
+
+async def test_a_list_without_an_end_is_given_up(
+    collection: Collection, copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector_module, "LIST_SECONDS", 0.1)
+
+    async def endless(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"metadata": {"resourceVersion": "7", "continue": "more"}, "items": []})
+
+    collection.server.answers["GET", PATH] = endless
+    async with running(copy):
+        await copy.until(lambda: bool(copy.failures))
+    assert "did not end within 0.1 s" in str(copy.failures[0])
+
+
+@given(
+    lines=st.lists(st.binary(max_size=12).map(lambda each: each.replace(b"\n", b"")), max_size=8),
+    cuts=st.lists(st.integers(0, 100), max_size=6),
+)
+def test_lines_come_whole_however_the_stream_is_cut(lines: list[bytes], cuts: list[int]) -> None:
+    stream = b"".join(line + b"\n" for line in lines)
+    edges = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
+
+    async def parts() -> AsyncIterator[bytes]:
+        for begin, end in pairwise(edges):
+            yield stream[begin:end]
+
+    async def read() -> list[bytes | None]:
+        return [line async for line in client_module._split_lines(parts())]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client_module, "MAX_LINE_BYTES", 8)
+        found = asyncio.run(read())
+    assert found == [line if len(line) <= 8 else None for line in lines if len(line) > 8 or line.strip()]

@@ -67,6 +67,21 @@ def test_what_cannot_be_read_is_named(authorities: tuple[trustme.CA, trustme.CA]
         parse_trust(data_of(*authorities, **changes))
 
 
+def of_an_unknown_kind(authority: trustme.CA) -> str:
+    """Its public key is of an algorithm that nobody knows."""
+    elliptic = bytes.fromhex("06072a8648ce3d0201")
+    der = ssl.PEM_cert_to_DER_cert(authority.cert_pem.bytes().decode())
+    assert elliptic in der
+    return ssl.DER_cert_to_PEM_cert(der.replace(elliptic, elliptic[:-1] + b"\x7f"))
+
+
+def test_an_authority_whose_key_is_of_an_unknown_kind_is_left_out(authorities: tuple[trustme.CA, trustme.CA]) -> None:
+    both = of_an_unknown_kind(trustme.CA()) + authorities[0].cert_pem.bytes().decode()
+    assert parse_trust(data_of(*authorities, client_ca_file=both)) == parse_trust(data_of(*authorities))
+    with pytest.raises(ConfigError, match=r"client-ca-file .* no certificate whose key can be used"):
+        parse_trust(data_of(*authorities, client_ca_file=of_an_unknown_kind(trustme.CA())))
+
+
 class Published:
     """The ConfigMap on the fake server; `publish` is one event of the watch."""
 

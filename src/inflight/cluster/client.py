@@ -8,7 +8,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -17,16 +17,19 @@ import aiohttp
 import msgspec
 
 from inflight.cluster.config import ClusterConfig
-from inflight.cluster.errors import ApiError, ConfigError, UnreachableError
+from inflight.cluster.errors import ApiError, ConfigError, TooLargeError, UnreachableError
 from inflight.cluster.pem_file import as_pem_file
 from inflight.objects import ObjectError, Status, decode_status
 
 JSON = "application/json"
 REQUEST_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
-MAX_ANSWER_BYTES = 64 << 20
-"""A page of 500 pods is below 5 MiB."""
-MAX_LINE_BYTES = 8 << 20
+MAX_ANSWER_BYTES = 16 << 20
+"""A page of 500 pods is below 5 MiB. One object is at most 1.5 MiB in etcd, unless the cluster's owner raised that, and
+six times as long in JSON where each of its characters has to be escaped.
+"""
+MAX_LINE_BYTES = MAX_ANSWER_BYTES
+"""What a list takes a watch must take, or the same object would be known or not by chance."""
 REREAD_SECONDS = 60.0
 """Service account tokens are renewed long before they end; client-go looks about as often."""
 MAX_RETRIES = 3
@@ -124,8 +127,10 @@ class Client:
     @asynccontextmanager
     async def lines(
         self, path: str, params: Mapping[str, str], timeout_seconds: float
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The lines of a watch, until the server ends it or the time is up. Raises as `request`."""
+    ) -> AsyncIterator[AsyncIterator[bytes | None]]:
+        """The lines of a watch, until the server ends it or the time is up; None stands for one that is too long to be
+        kept. Raises as `request`.
+        """
         what = f"GET {path}"
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -135,7 +140,7 @@ class Client:
                             continue
                         if response.status >= 300:
                             raise ApiError(what, status_of(response.status, await _read(response, what)))
-                        yield _split_lines(response, what)
+                        yield _split_lines(response.content.iter_any())
                         return
         except TimeoutError as error:
             raise UnreachableError(f"{what}: the watch did not end within {timeout_seconds:g} s") from error
@@ -249,23 +254,27 @@ async def _read(response: aiohttp.ClientResponse, what: str) -> bytes:
     async for part in response.content.iter_any():
         size += len(part)
         if size > MAX_ANSWER_BYTES:
-            raise UnreachableError(f"{what}: the answer has more than {MAX_ANSWER_BYTES} bytes")
+            raise TooLargeError(f"{what}: the answer has more than {MAX_ANSWER_BYTES} bytes")
         parts.append(part)
     return b"".join(parts)
 
 
-async def _split_lines(response: aiohttp.ClientResponse, what: str) -> AsyncIterator[bytes]:
-    pending = bytearray()
-    async for part in response.content.iter_any():
-        pending += part
-        if b"\n" in part:
-            *lines, rest = bytes(pending).split(b"\n")
-            pending = bytearray(rest)
-            for line in lines:
-                if line.strip():
-                    yield line
-        if len(pending) > MAX_LINE_BYTES:
-            raise UnreachableError(f"{what}: a line of the watch has more than {MAX_LINE_BYTES} bytes")
+async def _split_lines(parts: AsyncIterable[bytes]) -> AsyncIterator[bytes | None]:
+    """Lines that hold something; None for each that is longer than MAX_LINE_BYTES, of which nothing is kept."""
+    pending, is_too_long = bytearray(), False
+    async for part in parts:
+        *ends, rest = part.split(b"\n")
+        for end in ends:
+            is_too_long = is_too_long or len(pending) + len(end) > MAX_LINE_BYTES
+            line = None if is_too_long else bytes(pending + end)
+            pending, is_too_long = bytearray(), False
+            if line is None or line.strip():
+                yield line
+        is_too_long = is_too_long or len(pending) + len(rest) > MAX_LINE_BYTES
+        if is_too_long:
+            pending.clear()
+        else:
+            pending += rest
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:

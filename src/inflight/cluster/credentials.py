@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
@@ -67,7 +68,7 @@ def read_chain(connection: Any) -> tuple[PeerCertificate | None, bool]:
         return None, True
     try:
         return describe_chain([x509.load_der_x509_certificate(der) for der in chain]), False
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         return None, True
 
 

@@ -26,3 +26,7 @@ class ApiError(ClusterError):
     @property
     def code(self) -> int:
         return self.status.code
+
+
+class TooLargeError(UnreachableError):
+    """An answer of more bytes than are taken; less of it may be asked for."""

@@ -14,9 +14,12 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from inflight.cluster.client import Client
-from inflight.cluster.errors import ApiError, ClusterError, UnreachableError
+from inflight.cluster.errors import ApiError, ClusterError, TooLargeError, UnreachableError
 
 PAGE_LIMIT = 500
+"""Objects of a page; less where a page is too large."""
+LIST_SECONDS = 300.0
+"""A list that takes longer, or never ends, is given up: etcd forgets its version about then."""
 WATCH_SECONDS = (300, 600)
 """The server ends a watch somewhere between, so that many watchers do not come back at once."""
 GRACE_SECONDS = 30.0
@@ -111,16 +114,17 @@ class Reflector(Generic[T]):
         self._version = ""
         self._was_good = False
         """The watch before the present wait."""
+        self._is_open = False
+        self._breaks_inside = False
+        """Watches are accepted, and broke off before anything came of them."""
         self._namespace = ""
         self.objects: dict[Key, T] = {}
         self.synced = asyncio.Event()
         """Set once the first list is whole."""
         self.failures_in_a_row = 0
-        """Lists and watches that were refused or broke since the last that was accepted."""
+        """Lists and watches that were refused or broke since the last that was accepted and brought something."""
         self.broken_since: float | None = None
         """The loop's time from which on the copy may no longer be true; None while it is."""
-        self.lists = 0
-        self.watches = 0
 
     async def run(self) -> None:
         """Until cancelled. Failures are told to `failed` and waited out, longer each time, until something arrives;
@@ -131,7 +135,7 @@ class Reflector(Generic[T]):
         # A deadline that ends in the same instant as a cancellation can swallow it; the count remains.
         while task is None or not task.cancelling():
             try:
-                self._was_good = False
+                self._was_good = self._is_open = False
                 if not self._version:
                     await self._list()
                 await self._watch(wait)
@@ -141,6 +145,7 @@ class Reflector(Generic[T]):
                 if isinstance(error, ApiError) and error.code == 410:
                     self._version = ""
                 self.failures_in_a_row += 1
+                self._breaks_inside = self._is_open
                 if self.broken_since is None:
                     self.broken_since = asyncio.get_running_loop().time()
                 self._failed(error)
@@ -150,11 +155,34 @@ class Reflector(Generic[T]):
             wait = wait if self._was_good else min(2 * wait, self._backoff_seconds[1])
 
     async def _list(self) -> None:
-        found: dict[Key, T] = {}
-        params = {**self._params, "limit": str(PAGE_LIMIT)}
         what = f"GET {self._path}"
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                found, version = await self._pages(what)
+        except TimeoutError as error:
+            raise UnreachableError(f"{what}: the list did not end within {LIST_SECONDS:g} s") from error
+        self._version = version
+        is_news = not self.synced.is_set() or found != self.objects
+        self.objects = found
+        self.synced.set()
+        self._be_current()
+        if is_news:
+            self._changed(self.objects)
+
+    async def _pages(self, what: str) -> tuple[dict[Key, T], str]:
+        """All objects, and the version to watch from."""
+        found: dict[Key, T] = {}
+        limit, params = PAGE_LIMIT, dict(self._params)
         while True:
-            page = _read(await self._client.request("GET", self._path, params=params), _Page, what)
+            params["limit"] = str(limit)
+            try:
+                content = await self._client.request("GET", self._path, params=params)
+            except TooLargeError:
+                if limit == 1:
+                    raise
+                limit //= 2
+                continue
+            page = _read(content, _Page, what)
             for item in page.items or ():
                 key, _ = self._identity(item, what)
                 kept = self._kept(key, item)
@@ -163,17 +191,8 @@ class Reflector(Generic[T]):
             if len(found) > MAX_OBJECTS:
                 raise UnreachableError(f"{what}: the list has more than {MAX_OBJECTS} objects")
             if not page.metadata.continue_:
-                break
+                return found, page.metadata.resource_version
             params["continue"] = page.metadata.continue_
-        self.lists += 1
-        self._version = page.metadata.resource_version
-        is_news = not self.synced.is_set() or found != self.objects
-        self.objects = found
-        self.synced.set()
-        self._be_current()
-        self._accepted()
-        if is_news:
-            self._changed(self.objects)
 
     async def _watch(self, wait: float) -> None:
         """Until the server ends it or it breaks off. If events came, or it lasted, the connection was a good one: what
@@ -187,17 +206,23 @@ class Reflector(Generic[T]):
             "resourceVersion": self._version,
             "timeoutSeconds": str(seconds),
         }
-        self.watches += 1
         loop = asyncio.get_running_loop()
         now = loop.time
         async with self._client.lines(self._path, params, seconds + GRACE_SECONDS) as lines:
-            self._accepted()
+            self._is_open = True
+            if not self._breaks_inside:
+                self._accepted()
             # One that breaks off at once, again and again, is no watch.
             idle = loop.call_later(IDLE_SECONDS, self._be_current)
             begun, got_something = now(), False
             try:
                 async for line in lines:
-                    self._take(line)
+                    if line is None:
+                        self._failed(
+                            LeftOutError(f"{self._path}: an object of a watch is too large, and stays as it was")
+                        )
+                    else:
+                        self._take(line)
                     self._be_current()
                     got_something = True
                 self._was_good = got_something
@@ -208,6 +233,8 @@ class Reflector(Generic[T]):
 
     def _be_current(self) -> None:
         self.broken_since = None
+        self._breaks_inside = False
+        self._accepted()
 
     def _accepted(self) -> None:
         if self.failures_in_a_row:

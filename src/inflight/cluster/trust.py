@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from inflight.cluster.client import Client
@@ -129,9 +130,20 @@ def _bundle(data: Mapping[str, Any], key: str) -> tuple[str, frozenset[Anchor]]:
         raise ConfigError(f"{key} of the ConfigMap {NAMESPACE}/{NAME} holds no PEM certificates") from error
     if len(certificates) > MAX_CERTIFICATES:
         raise ConfigError(f"{key} of the ConfigMap {NAMESPACE}/{NAME} has more than {MAX_CERTIFICATES} certificates")
+    anchors: set[Anchor] = set()
     # Without the comments that such files have: the ssl module takes ASCII alone.
-    pem = "".join(each.public_bytes(serialization.Encoding.PEM).decode() for each in certificates)
-    return pem, frozenset(anchor_of(certificate) for certificate in certificates)
+    pem = ""
+    for certificate in certificates:
+        try:
+            anchors.add(anchor_of(certificate))
+        except (UnsupportedAlgorithm, ValueError) as error:
+            # Nobody's signature could be checked with it; the others of the bundle count.
+            _log.warning("event=authority_left_out key=%s why=%r", key, str(error))
+            continue
+        pem += certificate.public_bytes(serialization.Encoding.PEM).decode()
+    if not anchors:
+        raise ConfigError(f"{key} of the ConfigMap {NAMESPACE}/{NAME} holds no certificate whose key can be used")
+    return pem, frozenset(anchors)
 
 
 def _names(data: Mapping[str, Any], key: str) -> tuple[str, ...]:

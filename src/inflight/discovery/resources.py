@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -88,7 +89,7 @@ class Resources:
         self._client = client
         self._now = now
         self._documents: dict[tuple[str, str], _Document] = {}
-        self._reading = asyncio.Lock()
+        self._reading: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def find(self, workload: WorkloadRef) -> Resource:
         """The kind of a workload. Raises UnknownKindError, and ClusterError where the cluster does not say."""
@@ -115,8 +116,9 @@ class Resources:
             del self._documents[resource.group, resource.version]
 
     async def _in_version(self, group: str, version: str, kind: str) -> Resource | None:
-        # One at a time: a hundred HPAs of one kind ask once.
-        async with self._reading:
+        # One at a time of one document: a hundred HPAs of one kind ask once, and a group that hangs holds up no other.
+        lock = self._reading.get((group, version)) or self._reading.setdefault((group, version), asyncio.Lock())
+        async with lock:
             document = self._documents.get((group, version))
             if document is None or self._is_old(document, kind):
                 document = _Document(self._now(), await self._read(group, version))
