@@ -77,7 +77,7 @@ def _add(result: dict[str, Any], cell: Cell, outcome: Outcome) -> None:
     for miss in outcome.misses:
         counts[f"{miss.by} syncs"] += 1
         if len(result["misses"]) < KEPT_MISSES:
-            result["misses"].append([cell.setting.kind, cell.setting.window, *msgspec_list(miss)])
+            result["misses"].append([cell.setting.kind, cell.setting.window, *_as_list(miss)])
     for by in {miss.by for miss in outcome.misses}:
         counts[f"{by} runs"] += 1
         counts[f"{by} runs, {cell.setting.kind}"] += 1
@@ -87,7 +87,7 @@ def _add(result: dict[str, Any], cell: Cell, outcome: Outcome) -> None:
     result["most"] = max(result["most"], outcome.hours_whole)
 
 
-def msgspec_list(miss: Any) -> list[Any]:
+def _as_list(miss: Any) -> list[Any]:
     """A miss as JSON keeps it."""
     return [miss.by, round(miss.at), miss.replicas, miss.bound, miss.note]
 

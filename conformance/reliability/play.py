@@ -213,7 +213,7 @@ class _Run:
         self.roles = _roles(self.setting, has_floor=policy.has_floor, seed=cell.seed)
         self.hpa = hpa_of(self.setting, self.roles)
         self.load_alone = hpa_of(self.setting, ("load",))
-        self.s_memory = Memory()
+        self.s_memory = self.s_before = Memory()
         self.f_replicas, self.f_cost = twin_f(cell)
         self.misses: list[Miss] = []
         self.pending: int | None = None
