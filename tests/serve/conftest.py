@@ -1,7 +1,7 @@
 """A source of samples that a test fills by hand, and the API in front of it, asked without a socket."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -108,6 +108,8 @@ class Workloads:
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, str], Workload] = {}
         self.unwatched = ""
+        self.incomplete = ""
+        self.asked_whole: list[tuple[str, tuple[str, ...]]] = []
         self.asked: list[tuple[str, str, str]] = []
 
     def add(
@@ -127,7 +129,11 @@ class Workloads:
         self.asked.append((namespace, resource, name))
         return self._known.get((namespace, resource, name), f"no HPA of {namespace} names it")
 
-    def why_unwatched(self, namespace: str) -> str:
+    def why_incomplete(self, namespace: str, selectors: Iterable[Selector]) -> str:
+        self.asked_whole.append((namespace, tuple(map(str, selectors))))
+        return self.incomplete
+
+    def why_unwatched(self, namespace: str, selectors: Iterable[Selector] = ()) -> str:
         return self.unwatched
 
 

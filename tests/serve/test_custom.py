@@ -86,22 +86,32 @@ def test_no_pod_of_the_selector_is_not_found_and_not_an_empty_list(get: Any, pod
     pods.add("a", waiting=1)
     message = get(f"{V1}/*/inflight_requests_waiting?labelSelector=app%3Dnone").refusal(404)
     assert message.startswith("the server could not find the metric inflight_requests_waiting for pods")
-    assert "none of the 1 pods" in message
-    assert "app=none" in message
+    assert message.endswith("the only pod watched in namespace 'inference' has no labels that match 'app=none'")
+    pods.add("b", waiting=1)
+    message = get(f"{V1}/*/inflight_requests_waiting?labelSelector=app%3Dnone").refusal(404)
+    assert message.endswith("none of the 2 pods watched in namespace 'inference' has labels that match 'app=none'")
 
 
 def test_no_watched_pod_in_the_namespace_is_said_so(get: Any) -> None:
     assert "no pod of namespace 'inference' is watched" in get(f"{V1}/*/inflight_requests").refusal(404)
 
 
-def test_pods_without_values_are_an_empty_list_with_a_warning(get: Any, pods: Any) -> None:
-    """The HPA calls that an error of its own ("no metrics returned from custom metrics API")."""
+def test_pods_without_values_are_an_error_with_the_reason_and_no_empty_list(
+    get: Any, pods: Any, telemetry: Any
+) -> None:
+    """An empty list is an error for the HPA as well, but of one without a reason: "no metrics returned"."""
     pods.add("a", running=1)
     pods.change("a", "waiting", missing='the page lacks "it"')
     reply = get(f"{V1}/*/inflight_requests_waiting")
-    assert reply.json()["items"] == []
-    assert reply.headers["Warning"].startswith('299 - "')
-    assert 'lacks \\"it\\"' in reply.headers["Warning"]
+    assert reply.refusal(503) == (
+        "the value is not known now, which is not 0: inflight_requests_waiting: the only pod has no value that counts:"
+        ' the page lacks "it"'
+    )
+    assert reply.json()["details"]["causes"][0]["reason"] == "no_value"
+    pods.change("a", "waiting", received_at=1_800_000_000 - 60.0, value=3.0, reported_before=True)
+    assert "1 of 1 pod unseen since 07:59:00 UTC: a" in get(f"{V1}/*/inflight_requests_waiting").refusal(503)
+    assert telemetry.refusals == {"no_value": 1, "pods_unseen": 1}
+    assert telemetry.answers == {}
 
 
 def test_a_pod_whose_sample_is_old_is_left_out(get: Any, pods: Any) -> None:
@@ -200,8 +210,13 @@ def test_an_unknown_metric_names_those_that_exist(get: Any, pods: Any) -> None:
     pods.add("a", running=1)
     message = get(f"{V1}/*/inflight_request_running").refusal(404)
     assert message.startswith("the server could not find the metric inflight_request_running for pods")
-    assert "did you mean inflight_requests_running?" in message
-    assert "inflight_kv_utilization" in message
+    assert message.endswith(
+        "did you mean inflight_requests_running, inflight_requests_waiting or inflight_requests?"
+        " kubectl get --raw /apis/custom.metrics.k8s.io/v1beta1 lists all names"
+    )
+    stranger = get(f"{V1}/*/{'x' * 500}").refusal(404)
+    assert stranger.endswith("for pods: kubectl get --raw /apis/custom.metrics.k8s.io/v1beta1 lists all names")
+    assert len(stranger) < 480
 
 
 @pytest.mark.parametrize(

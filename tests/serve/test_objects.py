@@ -1,12 +1,13 @@
 """Object metrics: one value of a workload, from the pods of its own selector, or an error that the HPA shows."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from inflight.objects import EVERYTHING, NOTHING, LabelSelector, LabelSelectorRequirement
+from inflight.objects import EVERYTHING, NOTHING, LabelSelector, LabelSelectorRequirement, Selector
 from inflight.serve.api.handler import MetricsApi
 from inflight.serve.api.messages import Request
 
@@ -262,7 +263,10 @@ def test_a_long_reason_is_cut(pods: Any, clock: Any) -> None:
         def workload(self, namespace: str, resource: str, name: str) -> str:
             return "x" * 100_000
 
-        def why_unwatched(self, namespace: str) -> str:
+        def why_incomplete(self, namespace: str, selectors: Iterable[Selector]) -> str:
+            return ""
+
+        def why_unwatched(self, namespace: str, selectors: Iterable[Selector] = ()) -> str:
             return "y" * 100_000
 
     api = MetricsApi(pods, clock, "t", workloads=Talkative())
@@ -298,7 +302,7 @@ def test_an_unknown_metric_names_those_that_exist_before_anything_else_is_asked(
     cluster_get: Any, fleet: Any, workloads: Any
 ) -> None:
     message = cluster_get(f"{V1}/deployments.apps/vllm/inflight_request").refusal(404)
-    assert "for deployments.apps vllm: did you mean inflight_requests?" in message
+    assert "for deployments.apps vllm: did you mean inflight_requests" in message
     assert workloads.asked == []
 
 
@@ -315,7 +319,7 @@ def test_with_targets_from_a_file_it_is_said_what_to_use_instead(get: Any, pods:
 def test_while_the_fleet_is_not_known_there_is_no_sum(pods: Any, clock: Any, workloads: Any) -> None:
     pods.add("a", in_flight=1)
     workloads.add()
-    api = MetricsApi(pods, clock, "t", workloads=workloads, warming_up=lambda: "2 of 3 pods have not been read yet")
+    api = MetricsApi(pods, clock, "t", workloads=workloads, warming_up=lambda _: "2 of 3 pods have not been read yet")
 
     def ask(path: str) -> Any:
         response = api.handle(Request("GET", path, "Bearer t"))
@@ -392,3 +396,36 @@ def test_the_shipped_example_is_answered(cluster_get: Any, pods: Any, workloads:
     described = metric["object"]["describedObject"]
     path = f"deployments.apps/{described['name']}/{metric['object']['metric']['name']}"
     assert value(cluster_get(f"/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/{path}")) == "4"
+
+
+@pytest.mark.parametrize(
+    ("path", "selectors"),
+    [
+        (f"{V1}/{OBJECT}", ("app=vllm",)),
+        (f"{V1}/{OBJECT}?metricLabelSelector=tier%3Dx", ("app=vllm", "tier=x")),
+        (f"{EXTERNAL}?labelSelector=app%3Dvllm", ("app=vllm",)),
+        (EXTERNAL, ()),
+    ],
+)
+def test_no_sum_is_said_that_lacks_a_pod_which_nobody_reads(
+    cluster_get: Any, workloads: Any, telemetry: Any, path: str, selectors: tuple[str, ...]
+) -> None:
+    workloads.add()
+    workloads.incomplete = f"2 pods that match are not read: a, b: {'x' * 1000}"
+    message = cluster_get(path).refusal(503)
+    assert "not known now, which is not 0: inflight_requests: 2 pods that match are not read: a, b: xxx" in message
+    assert len(message) < 600
+    assert workloads.asked_whole == [("inference", selectors)]
+    assert telemetry.refusals == {"incomplete": 1}
+
+
+def test_what_a_sum_lacks_is_no_matter_for_a_list(cluster_get: Any, fleet: Any, workloads: Any) -> None:
+    workloads.incomplete = "2 pods that match are not read"
+    assert cluster_get(f"{V1}/pods/*/inflight_requests").status == 200
+    assert workloads.asked_whole == []
+
+
+def test_where_no_pod_matches_that_is_read_others_may(cluster_get: Any, fleet: Any, workloads: Any) -> None:
+    workloads.incomplete = "1 pod that matches is not read: new"
+    message = cluster_get(f"{EXTERNAL}?labelSelector=app%3Dnew").refusal(503)
+    assert "1 pod that matches is not read: new" in message

@@ -1,11 +1,13 @@
 """What the cluster is asked about is what is answered, however the question is spelled."""
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from inflight.objects import Selector
 from inflight.serve.api.asked import Asked, read_target
 from inflight.serve.api.handler import MetricsApi
 from inflight.serve.api.messages import Request
@@ -34,7 +36,10 @@ class Witness:
         self.asked.append((namespace, resource, name))
         return "it is not known"
 
-    def why_unwatched(self, namespace: str) -> str:
+    def why_incomplete(self, namespace: str, selectors: Iterable[Selector]) -> str:
+        return ""
+
+    def why_unwatched(self, namespace: str, selectors: Iterable[Selector] = ()) -> str:
         return ""
 
 

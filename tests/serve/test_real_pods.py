@@ -96,7 +96,7 @@ async def serving(targets: list[Target], interval_seconds: float = 0.1) -> Async
         start_server(
             collector,
             clock,
-            warming_up=lambda: "" if vitals.look(collector.pods(), clock.now()) else vitals.warming_up,
+            warming_up=lambda _: "" if vitals.look(collector.pods(), clock.now()) else vitals.warming_up,
             stats=lambda: collector.stats,
         ) as server,
         asyncio.TaskGroup() as group,

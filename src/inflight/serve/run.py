@@ -79,7 +79,9 @@ async def _run(settings: RunSettings, announce: Callable[[str], None]) -> None:
             certificate=certificate,
             tls_min_version=settings.tls_min_version,
             health=health,
-            warming_up=lambda: parts.down(DISCOVERY) or (discovery.problem if discovery is not None else ""),
+            warming_up=lambda namespace: (
+                parts.down(DISCOVERY) or (discovery.warming_up(namespace) if discovery is not None else "")
+            ),
             stats=lambda: collector.stats,
             telemetry=telemetry,
             door=None if cluster is None else cluster.door,

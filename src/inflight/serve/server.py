@@ -61,7 +61,7 @@ async def start_server(
     certificate: ServingCertificate | None = None,
     tls_min_version: str = "VersionTLS12",
     health: HealthCheck = always_well,
-    warming_up: Callable[[], str] = lambda: "",
+    warming_up: Callable[[str], str] = lambda _: "",
     stats: Callable[[], CollectorStats] | None = None,
     workloads: WorkloadSource | None = None,
     discovery_stats: Callable[[], DiscoveryStats] | None = None,
@@ -72,10 +72,10 @@ async def start_server(
     """Serves the metrics APIs while the block runs, then drains. Port 0 takes any free one; raises ServeError.
 
     `source` answers as a Collector does; its `stats`, where given, are shown on `/metrics`. `warming_up` returns a
-    sentence while not even the pods known at the start have been read: no value for a whole fleet is given then.
-    `workloads` knows the objects of the cluster that metrics are asked for besides pods, and why a namespace has none
-    that is watched; `discovery_stats` are shown like `stats`. `cluster_connections` says how many open
-    files the watches of a cluster and the requests to it need.
+    sentence while the pods of a namespace are not known: no value for a whole fleet of it is given then. `workloads`
+    knows the objects of the cluster that metrics are asked for besides pods, and which pods are not watched and why;
+    `discovery_stats` are shown like `stats`. `cluster_connections` says how many open files the watches of a cluster
+    and the requests to it need.
     With a `door` there is no token: the door decides who may ask, and clients may show certificates.
     """
     telemetry = telemetry if telemetry is not None else Telemetry()

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from inflight import __version__
-from inflight.guard import Answer
 from inflight.serve.api import wire
 from inflight.serve.api.asked import Asked, read_target
 from inflight.serve.api.discovery import discovery_document
@@ -65,7 +64,7 @@ class MetricsApi:
         token: str | None,
         *,
         health: HealthCheck = always_well,
-        warming_up: Callable[[], str] = lambda: "",
+        warming_up: Callable[[str], str] = lambda _: "",
         workloads: WorkloadSource | None = None,
         own_metrics: Callable[[], bytes] = lambda: b"",
         telemetry: Telemetry | None = None,
@@ -172,7 +171,7 @@ class MetricsApi:
         return body
 
     def _ask(self, query: CustomQuery | ExternalQuery, parameters: Mapping[str, str], manner: Manner) -> Response:
-        known = Knowledge(self._source, self._clock.now(), self._workloads, self._warming_up())
+        known = Knowledge(self._source, self._clock.now(), self._workloads, self._warming_up(query.namespace))
         question = _describe(query, parameters)
         try:
             if isinstance(query, CustomQuery):
@@ -189,15 +188,10 @@ class MetricsApi:
         self, outcome: Outcome, query: CustomQuery | ExternalQuery, question: str, manner: Manner
     ) -> Response:
         verdict = outcome.verdict
-        if isinstance(verdict, Answer):
-            state = "complete" if verdict.seen >= verdict.expected else "partial"
-            self._verdicts.note(question, state, f"{verdict.seen} of {verdict.expected} pods have a fresh value")
-            self._telemetry.answers[api_of(query), state] += 1
-            return _document_response(outcome.document, manner)
-        self._verdicts.note(question, verdict.code, verdict.reason)
-        self._telemetry.answers[api_of(query), "empty"] += 1
-        self._telemetry.refusals[verdict.code] += 1
-        return _document_response(outcome.document, manner, warning=verdict.reason)
+        state = "complete" if verdict.seen >= verdict.expected else "partial"
+        self._verdicts.note(question, state, f"{verdict.seen} of {verdict.expected} pods have a fresh value")
+        self._telemetry.answers[api_of(query), state] += 1
+        return _document_response(outcome.document, manner)
 
 
 def refusal_response(refusal: Refused, manner: Manner) -> Response:
@@ -211,16 +205,8 @@ def refusal_response(refusal: Refused, manner: Manner) -> Response:
     return Response(refusal.code, body, manner.encoding, tuple(headers), refusal.close)
 
 
-def _document_response(document: Any, manner: Manner, warning: str = "") -> Response:
-    body = wire.encode(document, manner.encoding, pretty=manner.pretty)
-    headers = (("Warning", f'299 - "{_quotable(warning)}"'),) if warning else ()
-    return Response(200, body, manner.encoding, headers)
-
-
-def _quotable(text: str) -> str:
-    """Fit for a quoted string in a header: printable ASCII, quotes and backslashes escaped."""
-    plain = "".join(character if " " <= character <= "~" else "?" for character in text[:1000])
-    return plain.replace("\\", "\\\\").replace('"', '\\"')
+def _document_response(document: Any, manner: Manner) -> Response:
+    return Response(200, wire.encode(document, manner.encoding, pretty=manner.pretty), manner.encoding)
 
 
 def _plain_document(route: Route) -> dict[str, Any]:

@@ -11,9 +11,17 @@ from collections.abc import Sequence
 from inflight.objects import Selector
 from inflight.serve.api import wire
 from inflight.serve.api.options import Options
-from inflight.serve.api.outcomes import Knowledge, Outcome, combine, metric_value, metric_value_list, select
+from inflight.serve.api.outcomes import (
+    Knowledge,
+    Outcome,
+    check_known,
+    combine,
+    metric_value,
+    metric_value_list,
+    select,
+)
 from inflight.serve.api.refusals import not_found
-from inflight.serve.api.routes import CustomQuery
+from inflight.serve.api.routes import CUSTOM, CustomQuery
 from inflight.serve.api.sentences import SHOWN, clip, known_names, no_metric, no_pods, unknown_value
 from inflight.serve.api.workloads import Workload
 from inflight.signals.metric_names import find_metric
@@ -30,10 +38,13 @@ def ask_workload(query: CustomQuery, options: Options, known: Knowledge) -> Outc
     _check_object(query, known)
     metric = find_metric(query.metric)
     if metric is None:
-        raise not_found(f"{no_metric(query.metric, _subject(query))}: {known_names(query.metric)}", cause="no_metric")
+        names = known_names(query.metric, CUSTOM)
+        raise not_found(f"{no_metric(query.metric, _subject(query))}: {names}", cause="no_metric")
     if known.warming_up:
-        raise unknown_value(f"{query.metric}: {known.warming_up}", cause="warming_up")
+        raise unknown_value(f"{query.metric}: {clip(known.warming_up)}", cause="warming_up")
     workload = _find(query, known)
+    if not _is_nobodys(workload.selector):
+        check_known(query.metric, query.namespace, (workload.selector, options.metric_labels), known)
     samples = known.source.samples(metric.signal, query.namespace)
     matching = select(_of_workload(samples, workload.selector), options.metric_labels)
     if not matching:
@@ -78,8 +89,12 @@ def _find(query: CustomQuery, known: Knowledge) -> Workload:
 
 
 def _of_workload(samples: Sequence[PodSample], selector: Selector) -> Sequence[PodSample]:
+    return [] if _is_nobodys(selector) else select(samples, selector)
+
+
+def _is_nobodys(selector: Selector) -> bool:
     """No selector at all would mean every pod of the namespace: nobody's workload."""
-    return [] if selector.nothing or selector.is_empty else select(samples, selector)
+    return selector.nothing or selector.is_empty
 
 
 def _subject(query: CustomQuery) -> str:

@@ -9,7 +9,7 @@ from inflight.guard import Answer, Question, Unknown, answer
 from inflight.objects import LabelSelector, Selector
 from inflight.serve.api import wire
 from inflight.serve.api.routes import CUSTOM, CustomQuery
-from inflight.serve.api.sentences import unknown_value
+from inflight.serve.api.sentences import clip, unknown_value
 from inflight.serve.api.workloads import WorkloadSource
 from inflight.signals.metric_names import Metric
 from inflight.signals.series import PodSample
@@ -29,14 +29,16 @@ class Knowledge(msgspec.Struct, frozen=True):
     workloads: WorkloadSource | None = None
     """None where nothing is known of objects other than pods."""
     warming_up: str = ""
-    """Why no fleet is known yet: the HPA sees which pods a list lacks, but not what a sum lacks."""
+    """Why no fleet of the namespace that is asked about is known yet: the HPA sees which pods a list lacks, but not
+    what a sum lacks.
+    """
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """What was found for a question: a document for the client, and the guard's word on it for logs and counters."""
 
     document: wire.MetricValueList | wire.ExternalMetricValueList
-    verdict: Answer | Unknown
+    verdict: Answer
 
 
 def select(samples: Sequence[PodSample], selector: Selector | None) -> Sequence[PodSample]:
@@ -55,6 +57,18 @@ def select(samples: Sequence[PodSample], selector: Selector | None) -> Sequence[
     if not others:
         return samples
     return [sample for sample in samples if all(requirement.matches(sample.labels) for requirement in others)]
+
+
+def check_known(name: str, namespace: str, selectors: Iterable[Selector | None], known: Knowledge) -> None:
+    """Whether one value for the pods of a namespace that match may be said, as far as which pods there are; raises
+    Refused.
+    """
+    if known.warming_up:
+        raise unknown_value(f"{name}: {clip(known.warming_up)}", cause="warming_up")
+    if known.workloads is not None:
+        why = known.workloads.why_incomplete(namespace, [selector for selector in selectors if selector is not None])
+        if why:
+            raise unknown_value(f"{name}: {clip(why)}", cause="incomplete")
 
 
 def combine(name: str, metric: Metric, pods: Sequence[PodSample], now: float) -> tuple[Answer, str]:

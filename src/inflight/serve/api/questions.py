@@ -9,7 +9,7 @@ value before.
 
 from collections.abc import Iterator, Sequence
 
-from inflight.guard import Answer, PodValue, Question, Unknown, answer
+from inflight.guard import PodValue, Question, Unknown, answer
 from inflight.objects import Selector
 from inflight.serve.api import wire
 from inflight.serve.api.objects import ask_workload
@@ -17,13 +17,14 @@ from inflight.serve.api.options import Options
 from inflight.serve.api.outcomes import (
     Knowledge,
     Outcome,
+    check_known,
     combine,
     metric_value,
     metric_value_list,
     select,
 )
 from inflight.serve.api.refusals import not_found
-from inflight.serve.api.routes import EXTERNAL, CustomQuery, ExternalQuery
+from inflight.serve.api.routes import CUSTOM, EXTERNAL, CustomQuery, ExternalQuery
 from inflight.serve.api.sentences import SHOWN, known_names, no_metric, no_pods, unknown_value
 from inflight.signals.metric_names import Metric, find_metric
 from inflight.signals.series import PodSample
@@ -48,9 +49,9 @@ def ask_external(query: ExternalQuery, options: Options, known: Knowledge) -> Ou
     """
     metric = find_metric(query.metric)
     if metric is None:
-        raise not_found(f"{no_metric(query.metric, _EXTERNAL_SUBJECT)}: {known_names(query.metric)}", cause="no_metric")
-    if known.warming_up:
-        raise unknown_value(f"{query.metric}: {known.warming_up}", cause="warming_up")
+        names = known_names(query.metric, EXTERNAL)
+        raise not_found(f"{no_metric(query.metric, _EXTERNAL_SUBJECT)}: {names}", cause="no_metric")
+    check_known(query.metric, query.namespace, (options.labels,), known)
     samples = known.source.samples(metric.signal, query.namespace)
     matching = select(samples, options.labels)
     if not matching:
@@ -80,10 +81,15 @@ def _ask_pods(query: CustomQuery, options: Options, known: Knowledge) -> Outcome
         why = no_pods(query.namespace, samples, selectors, known.workloads, query.name)
         raise not_found(f"{no_metric(query.metric, subject)}: {why}", cause="no_pods")
     verdict = answer(Question(query.metric, metric.signal, per_pod=True, across=metric.across), matching, known.now)
-    if isinstance(verdict, Unknown) and query.name != "*":
-        raise not_found(f"{no_metric(query.metric, subject)}: {verdict.reason}", cause=verdict.code)
-    values = verdict.values if isinstance(verdict, Answer) else ()
-    return Outcome(metric_value_list(query, _items(query, options.metric_labels, values)), verdict)
+    if isinstance(verdict, Unknown):
+        if query.name != "*":
+            raise not_found(f"{no_metric(query.metric, subject)}: {verdict.reason}", cause=verdict.code)
+        # Upstream answers an empty list, of which the HPA says nothing but "no metrics returned".
+        raise unknown_value(verdict.reason, cause=verdict.code)
+    items = list(_items(query, options.metric_labels, verdict.values))
+    if not items:
+        raise unknown_value(f"{query.metric}: no pod's value makes a number that can be served", cause="no_number")
+    return Outcome(metric_value_list(query, items), verdict)
 
 
 def _find_pod_metric(query: CustomQuery) -> Metric:
@@ -95,7 +101,7 @@ def _find_pod_metric(query: CustomQuery) -> Metric:
         )
     metric = find_metric(query.metric)
     if metric is None:
-        raise not_found(f"{no_metric(query.metric, subject)}: {known_names(query.metric)}", cause="no_metric")
+        raise not_found(f"{no_metric(query.metric, subject)}: {known_names(query.metric, CUSTOM)}", cause="no_metric")
     return metric
 
 

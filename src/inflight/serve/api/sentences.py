@@ -8,9 +8,11 @@ from difflib import get_close_matches
 from inflight.objects import Selector
 from inflight.serve.api.refusals import Refused
 from inflight.serve.api.workloads import WorkloadSource
-from inflight.signals.metric_names import METRICS, served_names
+from inflight.signals.metric_names import served_names
 from inflight.signals.series import PodSample
 
+NEAREST = 3
+"""Names that a wrong one is held against, at most."""
 SHOWN = 100
 """Characters of a client's own text that an error repeats."""
 MAX_LENGTH = 480
@@ -27,10 +29,12 @@ def no_metric(metric: str, subject: str) -> str:
     return f"the server could not find the metric {metric[:SHOWN]} for {subject}"
 
 
-def known_names(wanted: str) -> str:
-    near = get_close_matches(wanted[:SHOWN], served_names(), n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return f"{hint}The names are {', '.join(metric.name for metric in METRICS)}, and aliases that the discovery lists"
+def known_names(wanted: str, api: str) -> str:
+    """The nearest of the names that there are, and where all of them are to be had; `api` is the group."""
+    near = get_close_matches(wanted[:SHOWN], served_names(), n=NEAREST)
+    others = ", ".join(near[:-1])
+    hint = f"did you mean {others}{' or ' if others else ''}{near[-1]}? " if near else ""
+    return f"{hint}kubectl get --raw /apis/{api}/v1beta1 lists all names"
 
 
 def no_pods(
@@ -42,14 +46,16 @@ def no_pods(
 ) -> str:
     """Why nothing matches, where `samples` are all of the namespace; `name` is that of the pod that was asked for."""
     where = f"namespace {namespace[:SHOWN]!r}"
-    why = "" if workloads is None else clip(workloads.why_unwatched(namespace))
+    wanted = [selector for selector in selectors if selector is not None]
+    why = "" if workloads is None else clip(workloads.why_unwatched(namespace, wanted))
     if not samples:
         return f"no pod of {where} is watched" + (f": {why}" if why else "")
     if name != "*" and all(sample.name != name for sample in samples):
         found = f"no pod of that name is watched in {where}"
     else:
-        wanted = " and ".join(repr(str(one)[:SHOWN]) for one in selectors if one is not None)
-        found = f"none of the {len(samples)} pods watched in {where} has labels that match {wanted}"
+        texts = " and ".join(repr(str(one)[:SHOWN]) for one in wanted)
+        count = "the only pod" if len(samples) == 1 else f"none of the {len(samples)} pods"
+        found = f"{count} watched in {where} has {'no ' if len(samples) == 1 else ''}labels that match {texts}"
     return found + (f"; what is not watched there: {why}" if why else "")
 
 

@@ -1,5 +1,6 @@
 """What the API asks about workloads (a Deployment, a StatefulSet, anything with a scale), and of whom."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from inflight.objects import Selector
@@ -31,8 +32,12 @@ class WorkloadSource(Protocol):
         """By its resource as in paths and in kubectl, such as `deployments.apps`; or a sentence why it is not known."""
         ...
 
-    def why_unwatched(self, namespace: str) -> str:
-        """Why pods of a namespace are not watched, all or some, in sentences that say what to do; "" where nothing is
-        known.
+    def why_incomplete(self, namespace: str, selectors: Iterable[Selector]) -> str:
+        """What one value for the pods that match all `selectors` would lack, in a sentence; "" where it lacks none."""
+        ...
+
+    def why_unwatched(self, namespace: str, selectors: Iterable[Selector] = ()) -> str:
+        """Why pods of a namespace are not watched, all or some, in sentences that say what to do, those about pods that
+        match all `selectors` first; "" where nothing is known.
         """
         ...
