@@ -8,7 +8,8 @@
 Golden vectors, the judge judged, stories, calls of the calculator, mutants, then inputs that only the engine sees. What
 is done is kept in a file that belongs to this generator, engine and judge: a run that was cut off (Ctrl-C) goes on
 where it was, and a change of any of them starts over. Progress goes to stderr, the result to stdout. Exit code 0: all
-numbers reached, nothing differs, no hole; 1: a difference or a hole; 2: it could not run; 3: cut off before the end.
+numbers reached, nothing differs, no hole; 1: a difference or a hole; 2: it could not run; 3: cut off before the end, or before
+anything of a kind was compared.
 """
 
 import argparse
@@ -251,6 +252,7 @@ def run(options: argparse.Namespace) -> int:
 def report(options: argparse.Namespace, state: State, seeds: dict[str, int], complete: bool, seconds: float) -> int:
     holes = []
     write = sys.stdout.write
+    compared = True
     for release, seed in seeds.items():
         stories = state.counts("stories", release, seed)
         calls = state.counts("calls", release, seed)
@@ -264,6 +266,7 @@ def report(options: argparse.Namespace, state: State, seeds: dict[str, int], com
             f" method, {near:,} at a boundary ({nearest:.0%} or more of each method); {mutants['mutants']:,} mutants,"
             f" {mutants['mutants refused by both']:,} of them refused by both\n"
         )
+        compared &= (stories["syncs"] > 0 or not options.syncs) and (calls["calls"] > 0 or not options.calls)
         if options.coverage:
             for name, count in sorted((stories + calls).items()):
                 write(f"  {count:>10,}  {name}\n")
@@ -278,7 +281,7 @@ def report(options: argparse.Namespace, state: State, seeds: dict[str, int], com
     write(f"{state.differing} cases differ; {seconds / 60:.1f} minutes in this run, {options.jobs} at once\n")
     if state.differing or holes:
         return 1
-    return 0 if complete or options.minutes else 3
+    return 0 if complete or (options.minutes and compared) else 3
 
 
 def main() -> int:
