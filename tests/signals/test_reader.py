@@ -279,13 +279,65 @@ def test_pods_of_one_layout_share_what_is_remembered() -> None:
     assert len(layouts) == 1
 
 
+def a_page_like_no_other(index: int) -> bytes:
+    extra = b"".join(b'x%d{a="b"} 1\n' % row for row in range(index % 13))
+    return VLLM + extra + b"y%d 1\n" % index
+
+
+def room_for(pages: int) -> int:
+    layouts = LayoutCache()
+    PageReader(shipped(), layouts=layouts).read(a_page_like_no_other(12))
+    return pages * layouts.size_bytes
+
+
 def test_what_is_remembered_is_bounded() -> None:
-    layouts = LayoutCache(max_layouts=8)
+    layouts = LayoutCache(room_for(8))
     reader = PageReader(shipped(), layouts=layouts)
     for index in range(40):
-        extra = b"".join(b'x%d{a="b"} 1\n' % row for row in range(index % 13))
-        assert running(reader.read(VLLM + extra + b"y%d 1\n" % index)) == 25.0
-        assert len(layouts) <= 8
+        assert running(reader.read(a_page_like_no_other(index))) == 25.0
+        assert 0 < layouts.size_bytes <= room_for(8)
+    assert 7 <= len(layouts) < 10
+
+
+def test_who_writes_another_page_each_time_drives_out_only_their_own() -> None:
+    layouts = LayoutCache(room_for(8))
+    honest = PageReader(shipped(), layouts=layouts, owner="honest")
+    honest.read(VLLM)
+    for index in range(40):
+        PageReader(shipped(), layouts=layouts, owner=f"hostile-{index % 2}").read(a_page_like_no_other(index))
+    assert layouts.size_bytes <= room_for(8)
+    assert honest.remembered(VLLM) is not None
+
+
+def test_a_namespace_with_little_is_taken_up_where_others_have_filled_the_room() -> None:
+    layouts = LayoutCache(room_for(8))
+    for index in range(40):
+        PageReader(shipped(), layouts=layouts, owner="hostile").read(a_page_like_no_other(index))
+    honest = PageReader(shipped(), layouts=layouts, owner="honest")
+    honest.read(VLLM)
+    assert honest.remembered(VLLM) is not None
+
+
+def test_pages_that_come_in_turn_and_are_more_than_fit_are_remembered_in_part() -> None:
+    layouts = LayoutCache(room_for(8))
+    pages = [a_page_like_no_other(index) for index in range(12)]
+    readers = [PageReader(shipped(), layouts=layouts) for _ in pages]
+    for _ in range(3):
+        for reader, page in zip(readers, pages, strict=True):
+            reader.read(page)
+    known = sum(reader.remembered(page) is not None for reader, page in zip(readers, pages, strict=True))
+    assert known >= len(layouts) - 1 > 1
+
+
+def test_a_page_read_elsewhere_is_remembered_when_it_is_kept() -> None:
+    reader = PageReader(shipped())
+    assert reader.remembered(VLLM) is None
+    learned = reader.read_by(reader.candidates(VLLM), VLLM)
+    assert reader.remembered(VLLM) is None
+    assert running(reader.keep(learned)) == 25.0
+    again = reader.remembered(VLLM.replace(b"24.0", b"30.0"))
+    assert again is not None
+    assert running(again) == 31.0
 
 
 def test_a_forced_engine_is_not_looked_for() -> None:
@@ -310,6 +362,25 @@ def test_too_many_samples_of_the_catalogue_are_refused() -> None:
     line = b'vllm:num_requests_running{engine="%d"} 1\n'
     body = b"".join(line % index for index in range(MAX_WANTED + 1))
     with pytest.raises(PageError, match="more than 20000 samples"):
+        PageReader(shipped()).read(body)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'a {b="%d"} 1\n', "more than 20000 lines or 1048576 bytes that are written in an unusual form"),
+        (b'vllm:num_requests_running {a="%d"} 1\n', "more than 20000 samples|unusual form"),
+        (b"vllm:num_requests_running{" + b"x" * 500 + b' ="%d"} 1\n', "unusual form"),
+        (
+            b"vllm:num_requests_running{" + b",".join(b'a%d="b"' % label for label in range(100)) + b',z="%d"} 1\n',
+            "more than 100000 labels",
+        ),
+    ],
+    ids=["not wanted", "wanted", "long", "labels"],
+)
+def test_what_takes_long_to_read_is_refused_before_it_was_read(line: bytes, words: str) -> None:
+    body = VLLM + b"".join(line % index for index in range(20_100 if len(line) < 100 else 2_200))
+    with pytest.raises(PageError, match=words):
         PageReader(shipped()).read(body)
 
 

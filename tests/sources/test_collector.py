@@ -18,7 +18,7 @@ from inflight.signals.series import PodSeries
 from inflight.sources import Collector, Target, WallClock
 from inflight.sources.clock import ScaledClock
 from inflight.sources.pod import WatchedPod
-from inflight.sources.watch import BIG_PAGE_BYTES, Scraped, Scraper
+from inflight.sources.scraper import BIG_PAGE_BYTES, Scraped, Scraper
 
 from .conftest import CATALOGUE, EPOCH, PodServer, collecting, one, page, until
 

@@ -17,8 +17,9 @@ from inflight.signals.reader import PageReader
 from inflight.sources import Target
 from inflight.sources.pod import Readers, WatchedPod
 from inflight.sources.scrape import REASONS, Failure
+from inflight.sources.scraper import Scraped, Scraper
 from inflight.sources.stats import Counters
-from inflight.sources.watch import Scraped, Scraper, ScrapeSettings, Watch
+from inflight.sources.watch import Watch
 
 from .conftest import CATALOGUE, EPOCH, PodServer, Talk, collecting, one, page, until
 
@@ -258,7 +259,7 @@ class ScriptedScraper(Scraper):
         outcome, seconds = self._outcome(port)
         await self._quick.sleep(seconds)
         self._in_flight -= 1
-        return Scraped(outcome, self._quick.now(), seconds)
+        return Scraped(outcome, self._quick.now(), seconds, in_all_seconds=seconds)
 
 
 ENGINE = PageReader(CATALOGUE).read(page())
@@ -278,7 +279,7 @@ async def watched(
     pod = WatchedPod(target, Readers(CATALOGUE), 30.0)
     scraper = ScriptedScraper(clock, outcome)
     async with asyncio.TaskGroup() as group:
-        watch = Watch(scraper, ScrapeSettings(None, 5.0, 1 << 20), clock, Counters(), group)
+        watch = Watch(scraper, None, clock, Counters(), group)
         watch.follow([pod])
         while pod.places.searching if attempts is None else len(scraper.asked) < attempts:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0)

@@ -10,7 +10,8 @@ Pure: bytes and numbers in, values out; time is an argument.
 from inflight.signals.catalogue import Catalogue, Engine, load_catalogue, shipped
 from inflight.signals.derive import derive, totals
 from inflight.signals.exposition.page import ForeignPageError, Page, PageError, Problem, Sample, parse_page
-from inflight.signals.reader import LayoutCache, PageReader
+from inflight.signals.layouts import LayoutCache
+from inflight.signals.reader import PageReader
 from inflight.signals.readings import (
     Counter,
     Gauge,

@@ -4,7 +4,9 @@ Layouts can be shared: the pods of one deployment write pages of one layout, and
 of what a reader keeps (about 200 KiB for a vLLM page). A collector hands one `LayoutCache` to all its readers.
 """
 
-from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+from weakref import ReferenceType, ref
 
 from inflight.signals.catalogue import Catalogue, Engine, detect, prefixes_on
 from inflight.signals.exposition.layout import Layout, whole_lines
@@ -17,57 +19,25 @@ from inflight.signals.exposition.page import (
     split_lines,
 )
 from inflight.signals.exposition.scanner import Scan, scan
-from inflight.signals.plan import Plan, make_plan
+from inflight.signals.layouts import Known, LayoutCache
+from inflight.signals.plan import make_plan
 from inflight.signals.readings import PageReading
 from inflight.signals.select import Rows
 
-MAX_LAYOUTS = 128
-MAX_PER_SHAPE = 4
 
+class Learned(NamedTuple):
+    """What a page says, and the layout by which the next one is read; None where there is none to remember."""
 
-class Known:
-    """A layout and what to do with its values. `forced`: the engine that the reader was told, None where it looked."""
-
-    def __init__(self, layout: Layout, plan: Plan, catalogue: Catalogue, forced: str | None) -> None:
-        self.layout = layout
-        self.plan = plan
-        self.catalogue = catalogue
-        self.forced = forced
-
-
-class LayoutCache:
-    """Layouts seen lately, found by their number of lines; bounded, the longest unused go first."""
-
-    def __init__(self, max_layouts: int = MAX_LAYOUTS) -> None:
-        self._max = max_layouts
-        self._by_lines: OrderedDict[int, list[Known]] = OrderedDict()
-        self._count = 0
-
-    def candidates(self, line_count: int, catalogue: Catalogue, forced: str | None) -> list[Known]:
-        found = self._by_lines.get(line_count)
-        if not found:
-            return []
-        self._by_lines.move_to_end(line_count)
-        return [known for known in found if known.catalogue is catalogue and known.forced == forced]
-
-    def add(self, known: Known) -> None:
-        shape = self._by_lines.setdefault(known.layout.line_count, [])
-        self._by_lines.move_to_end(known.layout.line_count)
-        shape.insert(0, known)
-        self._count += 1
-        if len(shape) > MAX_PER_SHAPE:
-            shape.pop()
-            self._count -= 1
-        while self._count > self._max:
-            _, dropped = self._by_lines.popitem(last=False)
-            self._count -= len(dropped)
-
-    def __len__(self) -> int:
-        return self._count
+    reading: PageReading
+    known: Known | None
 
 
 class PageReader:
-    """The reader of one pod's page. `engine` names the engine instead of looking for it."""
+    """The reader of one pod's page. `engine` names the engine instead of looking for it.
+
+    `read` is the whole. Who reads beside an event loop takes it in three steps: `candidates` and `keep` belong to the
+    thread that owns the reader and its layouts, `read_by` changes neither and may run in any.
+    """
 
     def __init__(
         self,
@@ -75,49 +45,84 @@ class PageReader:
         engine: str | None = None,
         layouts: LayoutCache | None = None,
         max_bytes: int = MAX_PAGE_BYTES,
+        owner: str = "",
     ) -> None:
         self._catalogue = catalogue
         self._engine = find_engine(catalogue, engine)
         self._forced = engine
         self._layouts = LayoutCache() if layouts is None else layouts
         self._max_bytes = max_bytes
-        self._last: Known | None = None
+        self._owner = owner
+        self._last: ReferenceType[Known] | None = None
+        """Weak, so that what is kept of a layout is bounded by the cache, however many readers there are."""
 
     def read(self, body: bytes, open_metrics: bool | None = None) -> PageReading:
         """What the page says. Raises PageError for a body that is no usable page.
 
         `open_metrics` is what the Content-Type said (True for application/openmetrics-text), None where unknown.
         """
-        if may_be_remembered(body, open_metrics, self._max_bytes):
-            remembered = self._remembered(whole_lines(body), ends_with_eof(body))
-            if remembered is not None:
-                return remembered
+        return self.keep(self.read_by(self.candidates(body), body, open_metrics))
+
+    def remembered(self, body: bytes, open_metrics: bool | None = None) -> PageReading | None:
+        """What the page says, where its layout is known; None where that is not so or the page cannot be used."""
+        found = self._read_known(self.candidates(body), body, open_metrics)
+        return None if found is None else self.keep(found)
+
+    def candidates(self, body: bytes) -> list[Known]:
+        """The layouts that the page may have."""
+        lines = body.count(b"\n") + (body[-1:] != b"\n")
+        found = self._layouts.candidates(self._owner, lines, self._catalogue, self._forced)
+        last = self._last() if self._last is not None else None
+        if last is not None and last.layout.line_count == lines:
+            found = [last, *(known for known in found if known is not last)]
+        return found
+
+    def keep(self, learned: Learned) -> PageReading:
+        """Remember how this page was read."""
+        known = learned.known
+        if known is not None:
+            if self._last is None or self._last() is not known:
+                self._last = ref(known)
+            if known.is_new:
+                known.is_new = False
+                self._layouts.add(self._owner, known)
+            else:
+                self._layouts.used(self._owner, known)
+        return learned.reading
+
+    def read_by(self, candidates: Sequence[Known], body: bytes, open_metrics: bool | None = None) -> Learned:
+        """What the page says, by one of the layouts or without. Raises PageError as `read` does."""
+        remembered = self._read_known(candidates, body, open_metrics)
+        if remembered is not None:
+            return remembered
         dialect = check_page(body, open_metrics, self._max_bytes)
         engine = self._engine or detect(self._catalogue, body)
         if engine is None:
-            return PageReading(None, {}, prefixes=prefixes_on(body))
+            return Learned(PageReading(None, {}, prefixes=prefixes_on(body)), None)
         lines = split_lines(body)
         found = scan(lines, engine.wanted, dialect, plain=b"\t" not in body and b"\r" not in body)
         plan = make_plan(self._catalogue, engine, rows_of(found))
+        known = None
         if not found.broken and b"\r" not in body:
-            self._last = Known(Layout(whole_lines(body), found), plan, self._catalogue, self._forced)
-            self._layouts.add(self._last)
-        return plan.read(found.values, found.sampled_at)
+            layout = Layout(whole_lines(body), found)
+            known = Known(layout, plan, self._catalogue, self._forced, _size_bytes(body, found))
+        return Learned(plan.read(found.values, found.sampled_at), known)
 
-    def _remembered(self, lines: list[bytes], dialect: bool) -> PageReading | None:
-        last = self._last
-        if last is not None:
-            found = last.layout.values(lines, dialect)
-            if found is not None:
-                return last.plan.read(*found)
-        for known in self._layouts.candidates(len(lines), self._catalogue, self._forced):
-            if known is last:
-                continue
+    def _read_known(self, candidates: Sequence[Known], body: bytes, open_metrics: bool | None) -> Learned | None:
+        if not candidates or not may_be_remembered(body, open_metrics, self._max_bytes):
+            return None
+        lines, dialect = whole_lines(body), ends_with_eof(body)
+        for known in candidates:
             found = known.layout.values(lines, dialect)
             if found is not None:
-                self._last = known
-                return known.plan.read(*found)
+                return Learned(known.plan.read(*found), known)
         return None
+
+
+def _size_bytes(body: bytes, found: Scan) -> int:
+    """About what a layout of this page keeps in memory."""
+    labels = sum(map(len, found.labels))
+    return len(body) + 100 * len(found.ends) + 120 * labels
 
 
 def read_page(catalogue: Catalogue, page: Page, body: bytes, engine: str | None = None) -> PageReading:

@@ -3,12 +3,17 @@
 The collector and `inflight inspect` both go this way: a person who looks at a server sees what is scraped of it.
 """
 
+from collections.abc import Sequence
+
 import aiohttp
 from yarl import URL
 
 from inflight.signals import Catalogue, ForeignPageError, Missing, PageError, PageReader, PageReading
+from inflight.signals.layouts import Known
+from inflight.signals.reader import Learned
 from inflight.sources.connections import MAX_PAGE_BYTES
 from inflight.sources.credentials import CredentialError, Credentials
+from inflight.sources.room import Slot
 from inflight.sources.scrape import HEADERS, Failure, FailureReason, FetchedPage, fetch
 from inflight.sources.target import Target
 
@@ -56,6 +61,7 @@ async def fetch_page(
     *,
     deadline_seconds: float,
     max_bytes: int = MAX_PAGE_BYTES,
+    slot: Slot | None = None,
 ) -> FetchedPage | Failure:
     """The target's page from one of its URLs; no connection is made where its token or certificates cannot be used."""
     headers = HEADERS
@@ -75,13 +81,20 @@ async def fetch_page(
         server_name=target.server_name,
         deadline_seconds=deadline_seconds,
         max_bytes=max_bytes,
+        slot=slot,
     )
 
 
 def read_page(reader: PageReader, page: FetchedPage) -> PageReading | Failure:
     """What the page says, or why it is none."""
+    learned = learn_page(reader, reader.candidates(page.body), page)
+    return learned if isinstance(learned, Failure) else reader.keep(learned)
+
+
+def learn_page(reader: PageReader, candidates: Sequence[Known], page: FetchedPage) -> Learned | Failure:
+    """What the page says, with its layout for the reader to keep. Changes nothing, so that it may run in a thread."""
     try:
-        return reader.read(page.body, page.open_metrics)
+        return reader.read_by(candidates, page.body, page.open_metrics)
     except PageError as error:
         # One that is cut off or too large may well be an engine's.
         return Failure("content", str(error), "no_engine" if isinstance(error, ForeignPageError) else "unreadable")

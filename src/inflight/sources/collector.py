@@ -6,8 +6,10 @@ in `run`: when that is cancelled, no task, connection or thread is left.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NoReturn
 
 import aiohttp
 
@@ -18,12 +20,19 @@ from inflight.sources.connections import MAX_PAGE_BYTES, new_session
 from inflight.sources.credentials import Credentials
 from inflight.sources.file_limit import raise_file_limit
 from inflight.sources.pod import SETTLE_SECONDS, Readers, WatchedPod
-from inflight.sources.schedule import DEADLINE_SECONDS, LONGEST_SECONDS
+from inflight.sources.schedule import DEADLINE_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
+from inflight.sources.scraper import Scraper, ScrapeSettings
 from inflight.sources.stats import CollectorStats, Counters, PodStatus
+from inflight.sources.strain import Strain
 from inflight.sources.target import Target
-from inflight.sources.watch import Scraper, ScrapeSettings, Watch
+from inflight.sources.watch import Watch
+
+LOOK_SECONDS = 10.0
+"""Between two looks at all pods together."""
 
 _SHORTEST_SECONDS = 0.01
+
+_log = logging.getLogger(__name__)
 
 
 class Collector:
@@ -106,6 +115,7 @@ class Collector:
         counters = self._counters
         pods = self._pods.values()
         times = [pod.series.received_at for pod in pods if pod.series.received_at is not None]
+        stretched = self._settings.interval_seconds or SHORTEST_SECONDS
         durations = [pod.last_duration_seconds for pod in pods if pod.last_duration_seconds is not None]
         return CollectorStats(
             targets=len(self._pods),
@@ -121,6 +131,8 @@ class Collector:
             last_finished_at=counters.last_finished_at,
             oldest_page_at=min(times, default=None),
             newest_page_at=max(times, default=None),
+            waited_seconds=counters.waited_seconds,
+            stretched=sum(pod.interval_seconds(self._settings.interval_seconds) > stretched for pod in pods),
         )
 
     def pods(self) -> list[PodStatus]:
@@ -138,12 +150,31 @@ class Collector:
             try:
                 async with asyncio.TaskGroup() as group:
                     scraper = Scraper(self._settings, self._clock, self._credentials, session, executor)
-                    self._watch = Watch(scraper, self._settings, self._clock, self._counters, group)
+                    self._watch = Watch(scraper, self._settings.interval_seconds, self._clock, self._counters, group)
                     self._watch.follow(self._pods.values())
-                    await asyncio.get_running_loop().create_future()
+                    await self._look_after(self._watch)
             finally:
                 self._watch = None
                 executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _look_after(self, watch: Watch) -> NoReturn:
+        """Tells what only a look at all pods together can tell."""
+        strain = Strain()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            watch.news.turn_over()
+            counters = self._counters
+            if strain.look(counters.scrapes, counters.waited_seconds):
+                self._tell(strain)
+
+    def _tell(self, strain: Strain) -> None:
+        wait_ms, stats = strain.mean_wait_seconds * 1e3, self.stats
+        if not strain.strained:
+            _log.info("event=scraping_at_ease targets=%d wait_ms=%.0f", stats.targets, wait_ms)
+            return
+        why = "this process gets less of a core than its scraping takes, so pods are read less often; give it more CPU"
+        form = "event=scraping_stretched targets=%d stretched=%d wait_ms=%.0f why=%r"
+        _log.warning(form, stats.targets, stats.stretched, wait_ms, why)
 
     def _new_session(self) -> aiohttp.ClientSession:
         return new_session(self._settings.interval_seconds or LONGEST_SECONDS, self._settings.max_page_bytes)

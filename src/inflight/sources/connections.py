@@ -67,10 +67,11 @@ class BoundedResponse(ResponseHandler):
             payload.on_eof(self._be_silent)
 
     def data_received(self, data: bytes) -> None:
-        self._left_bytes -= len(data)
-        if self._left_bytes < 0:
+        if self._left_bytes <= 0 and data:
             self._end()
             return
+        # What is received at once may be more than what is left: it is here already.
+        self._left_bytes -= len(data)
         super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -19,22 +19,21 @@ SETTLE_SECONDS = 15.0
 SETTLED_AFTER = 2
 """Pages, since rates need two, or failures in a row: a pod that loads or is dead must not hold up the others."""
 
+COSTLY_AFTER = 3
+"""Large pages in a row that are of no use: the pod is then left alone for longer."""
+
 _MAX_SIGNALS = 256
 
 
 class Readers:
-    """What the readers of all pods share: pods of one deployment write pages of one layout.
-
-    Big pages have layouts of their own, because they are read in another thread.
-    """
+    """What the readers of all pods share: pods of one deployment write pages of one layout."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._layouts = LayoutCache()
-        self._big_layouts = LayoutCache(max_layouts=16)
 
-    def reader(self, engine: str | None, *, big: bool = False) -> PageReader:
-        return PageReader(self.catalogue, engine, self._big_layouts if big else self._layouts)
+    def reader(self, target: Target) -> PageReader:
+        return PageReader(self.catalogue, target.engine, self._layouts, owner=target.namespace)
 
 
 class WatchedPod:
@@ -53,10 +52,11 @@ class WatchedPod:
     ) -> None:
         self.target = target
         self.series = PodSeries(window_seconds, reported)
-        self.reader = readers.reader(target.engine)
-        self.big_reader = readers.reader(target.engine, big=True)
+        self.reader = readers.reader(target)
         self.failure: Failure | None = None
         self.failures_in_a_row = 0
+        self.costly_failures = 0
+        """In a row: large pages that were of no use."""
         self.last_duration_seconds: float | None = None
         self.places = Places(candidate_urls(target, readers.catalogue))
         self.settles_at = settles_at
@@ -109,14 +109,19 @@ class WatchedPod:
     def back_off_seconds(self, wanted: float | None) -> float:
         shortest = schedule.SHORTEST_SECONDS if wanted is None else wanted
         key = f"{self.target.namespace}/{self.target.name}"
-        return schedule.back_off_seconds(self.failures_in_a_row, shortest, key)
+        longest = schedule.LONGEST_BACK_OFF_SECONDS
+        if self.costly_failures >= COSTLY_AFTER:
+            longest = schedule.LONGEST_COSTLY_BACK_OFF_SECONDS
+        return schedule.back_off_seconds(self.failures_in_a_row, shortest, key, longest)
 
-    def took(self, duration_seconds: float) -> None:
-        """An attempt ended. The first at a place does not count for the smoothed duration: it connected too."""
+    def took(self, duration_seconds: float, in_all_seconds: float) -> None:
+        """An attempt ended. What stretches the interval is all of it: waiting for its turn, the answer, the reading.
+        The first at a place does not count: it connected too.
+        """
         self._attempts += 1
         self.last_duration_seconds = duration_seconds
         if self._attempts > 1:
-            self._smoothed_seconds = schedule.smooth(self._smoothed_seconds, duration_seconds)
+            self._smoothed_seconds = schedule.smooth(self._smoothed_seconds, in_all_seconds)
 
     def is_elsewhere(self, reading: PageReading) -> bool:
         """Whether a page is not the one that is looked for, and that one may be at another place."""
@@ -130,6 +135,7 @@ class WatchedPod:
             self.settles_at = None
         self.failure = None
         self.failures_in_a_row = 0
+        self.costly_failures = 0
         self._gone = False
         self._samples.clear()
 

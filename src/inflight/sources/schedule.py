@@ -22,6 +22,10 @@ LONGEST_BACK_OFF_SECONDS = 5.0
 autoscaler. A value is fresh for 15 s: with the first waits (1 and 2 s) three attempts fit in, even if each of them
 hangs until its deadline."""
 
+LONGEST_COSTLY_BACK_OFF_SECONDS = 60.0
+"""Between two attempts on a pod whose pages are large and no use, such as one beyond a limit: each costs as much as
+hundreds of ordinary ones."""
+
 _WALK_SECONDS = 0.5
 """For the pauses of one walk through the places where a pod's page may be: done within a second, and not in one go."""
 
@@ -55,12 +59,14 @@ def next_due(due: float, now: float, interval: float) -> float:
     return due + interval * max(0, math.floor((now - due) / interval + 0.1) + 1)
 
 
-def back_off_seconds(failures: int, shortest: float, key: str) -> float:
-    """The wait after so many failures in a row: doubling from `shortest` to 5 s, and never below `shortest`.
+def back_off_seconds(
+    failures: int, shortest: float, key: str, longest_seconds: float = LONGEST_BACK_OFF_SECONDS
+) -> float:
+    """The wait after so many failures in a row: doubling from `shortest` to the longest, and never below `shortest`.
 
     Less up to a quarter, drawn from a hash, so that pods that failed together do not come back together.
     """
-    longest = max(shortest, LONGEST_BACK_OFF_SECONDS)
+    longest = max(shortest, longest_seconds)
     doubled = min(longest, shortest * 2.0 ** min(failures - 1, 16))
     return max(shortest, doubled * (1.0 - 0.25 * _hash_ratio(f"{key}#{failures}")))
 

@@ -17,6 +17,7 @@ from inflight import __version__
 from inflight.signals.foreign import printable
 from inflight.signals.series import Silence
 from inflight.sources.connections import MAX_PAGE_BYTES, OversizeError
+from inflight.sources.room import ORDINARY_BYTES, NoRoomError, Slot
 
 FailureReason = Literal[
     "timeout",
@@ -79,8 +80,12 @@ async def fetch(
     server_name: str | None,
     deadline_seconds: float,
     max_bytes: int = MAX_PAGE_BYTES,
+    slot: Slot | None = None,
 ) -> FetchedPage | Failure:
-    """One page. The deadline is wall time and covers everything from the name's resolution to the end of the body."""
+    """One page. The deadline is wall time and covers everything from the name's resolution to the end of the body.
+
+    With a slot the body is not received until there is room for it; whoever calls leaves the slot.
+    """
     try:
         async with session.get(
             url,
@@ -91,31 +96,35 @@ async def fetch(
             server_hostname=server_name,
         ) as response:
             refusal = _refusal(response, max_bytes)
-            body = None if refusal is not None else await _read(response.content, max_bytes)
+            body = None if refusal is not None else await _read(response, max_bytes, slot)
             if body is None:
                 response.close()
                 return refusal or _too_large(max_bytes)
             return FetchedPage(body, _is_open_metrics(response))
     except OversizeError:
         return Failure("too_large", f"the answer has more bytes than a page of {max_bytes} bytes needs")
+    except NoRoomError:
+        return Failure("timeout", f"no room for its page within {deadline_seconds:g} s: other large ones come first")
     except TimeoutError:
         return Failure("timeout", f"no page within {deadline_seconds:g} s")
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return explain(error)
 
 
-async def _read(content: aiohttp.StreamReader, max_bytes: int) -> bytes | None:
+async def _read(response: aiohttp.ClientResponse, max_bytes: int, slot: Slot | None) -> bytes | None:
     """The body; None as soon as it is longer than the limit."""
-    chunk = await content.readany()
-    size = len(chunk)
-    chunks = [chunk]
-    while chunk and size <= max_bytes:
-        chunk = await content.readany()
-        size += len(chunk)
+    if slot is not None:
+        await slot.take(response.content_length or 0)
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
         chunks.append(chunk)
-    if size > max_bytes:
-        return None
-    return b"".join(chunks)
+        size += len(chunk)
+        if size > max_bytes:
+            return None
+        if slot is not None and size > ORDINARY_BYTES:
+            await slot.take(size)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _refusal(response: aiohttp.ClientResponse, max_bytes: int) -> Failure | None:

@@ -33,6 +33,10 @@ class CollectorStats(msgspec.Struct, frozen=True):
     oldest_page_at: float | None
     """Of each pod's last page the oldest, Unix seconds; pods that never gave one do not count."""
     newest_page_at: float | None
+    waited_seconds: float = 0.0
+    """Wall time that all scrapes waited for their turn: scraping leaves time for everything else in the process."""
+    stretched: int = 0
+    """Pods that are read less often than was asked for (every second where nothing was)."""
 
 
 class PodStatus(msgspec.Struct, frozen=True):
@@ -64,5 +68,6 @@ class Counters:
         self.restarts = 0
         self.bytes_received = 0
         self.scrape_seconds = 0.0
+        self.waited_seconds = 0.0
         self.last_duration_seconds: float | None = None
         self.last_finished_at: float | None = None

@@ -3,117 +3,75 @@
 import asyncio
 import logging
 from collections.abc import Iterable
-from concurrent.futures import Executor
 
-import aiohttp
-import msgspec
-
-from inflight.signals import PageReading
 from inflight.sources import schedule
-from inflight.sources.attempt import fetch_page, read_page
+from inflight.sources.bounded_log import BoundedLog
 from inflight.sources.clock import Clock
-from inflight.sources.credentials import Credentials
 from inflight.sources.pod import WatchedPod
-from inflight.sources.scrape import Failure, FetchedPage
+from inflight.sources.scrape import Failure
+from inflight.sources.scraper import Scraped, Scraper
 from inflight.sources.stats import Counters
 
-BIG_PAGE_BYTES = 256 << 10
-"""A page above this is read in a thread: reading it may take longer than an answer of the metrics API should."""
-
 _log = logging.getLogger(__name__)
-
-
-class ScrapeSettings(msgspec.Struct, frozen=True):
-    """What the user asked for; without an interval each pod gets its own."""
-
-    interval_seconds: float | None
-    timeout_seconds: float
-    max_page_bytes: int
-
-
-class Scraped(msgspec.Struct, frozen=True):
-    """How an attempt ended. `received_at` and `duration_seconds` are of the end of the body, before it was read."""
-
-    outcome: PageReading | Failure
-    received_at: float
-    duration_seconds: float
-    size_bytes: int = 0
-
-
-class Scraper:
-    """Fetches a pod's page and reads it."""
-
-    def __init__(
-        self,
-        settings: ScrapeSettings,
-        clock: Clock,
-        credentials: Credentials,
-        session: aiohttp.ClientSession,
-        executor: Executor,
-    ) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._credentials = credentials
-        self._session = session
-        self._executor = executor
-
-    async def scrape(self, pod: WatchedPod) -> Scraped:
-        """One attempt."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        fetched = await self._fetch(pod)
-        received_at, duration = self._clock.now(), loop.time() - started
-        if isinstance(fetched, Failure):
-            return Scraped(fetched, received_at, duration)
-        return Scraped(await self._read(pod, fetched), received_at, duration, len(fetched.body))
-
-    async def _fetch(self, pod: WatchedPod) -> FetchedPage | Failure:
-        settings = self._settings
-        return await fetch_page(
-            self._session,
-            pod.target,
-            pod.url,
-            self._credentials,
-            deadline_seconds=settings.timeout_seconds,
-            max_bytes=settings.max_page_bytes,
-        )
-
-    async def _read(self, pod: WatchedPod, page: FetchedPage) -> PageReading | Failure:
-        if len(page.body) <= BIG_PAGE_BYTES:
-            return read_page(pod.reader, page)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, read_page, pod.big_reader, page)
 
 
 class Watch:
     """Keeps one task per pod while the collector runs."""
 
     def __init__(
-        self, scraper: Scraper, settings: ScrapeSettings, clock: Clock, counters: Counters, group: asyncio.TaskGroup
+        self,
+        scraper: Scraper,
+        interval_seconds: float | None,
+        clock: Clock,
+        counters: Counters,
+        group: asyncio.TaskGroup,
     ) -> None:
         self._scraper = scraper
-        self._interval = settings.interval_seconds
+        self._interval = interval_seconds
         self._clock = clock
         self._counters = counters
         self._group = group
         self._tasks: dict[WatchedPod, asyncio.Task[None]] = {}
+        self._asleep: set[WatchedPod] = set()
+        self._woken: set[WatchedPod] = set()
+        """While they were being asked: they are asked once more at once."""
+        self._seen: dict[WatchedPod, _State] = {}
+        self.news = BoundedLog(_log, asyncio.get_running_loop().time, "pods")
 
     def follow(self, pods: Iterable[WatchedPod]) -> None:
-        """Watch these pods and no others."""
+        """Watch these pods and no others; those that became ready or restarted meanwhile are asked at once."""
         wanted = dict.fromkeys(pods)
         for pod in [pod for pod in self._tasks if pod not in wanted]:
             self._tasks.pop(pod).cancel()
+            self._asleep.discard(pod)
+            self._woken.discard(pod)
+            del self._seen[pod]
         for pod in wanted:
+            state = _state(pod)
             if pod not in self._tasks:
                 self._tasks[pod] = self._group.create_task(self._watch(pod))
+            elif _is_news(self._seen[pod], state):
+                self._wake(pod)
+            self._seen[pod] = state
+
+    def _wake(self, pod: WatchedPod) -> None:
+        if pod not in self._asleep:
+            self._woken.add(pod)
+            return
+        self._asleep.discard(pod)
+        self._tasks[pod].cancel()
+        self._tasks[pod] = self._group.create_task(self._scrape_on(pod, self._clock.now()))
 
     async def _watch(self, pod: WatchedPod) -> None:
         interval = pod.interval_seconds(self._interval)
-        now = self._clock.now()
-        due = now + pod.phase * interval
+        due = self._clock.now() + pod.phase * interval
         # A pod that appears is looked at within a second, whatever the interval.
-        await self._clock.sleep(pod.phase * min(interval, schedule.SHORTEST_SECONDS))
+        await self._sleep(pod, pod.phase * min(interval, schedule.SHORTEST_SECONDS))
+        await self._scrape_on(pod, due)
+
+    async def _scrape_on(self, pod: WatchedPod, due: float) -> None:
         task = asyncio.current_task()
-        began = now
+        began = self._clock.now()
         # A client's own deadline that ends in the same instant as a cancellation can swallow it; the count remains.
         while task is None or not task.cancelling():
             pod.places.begin()
@@ -122,7 +80,15 @@ class Watch:
             await self._scrape(pod)
             now = self._clock.now()
             due = self._next_due(pod, began, due, now)
-            await self._clock.sleep(due - now)
+            if pod in self._woken and not pod.places.under_way:
+                self._woken.discard(pod)
+                continue
+            await self._sleep(pod, due - now)
+
+    async def _sleep(self, pod: WatchedPod, seconds: float) -> None:
+        self._asleep.add(pod)
+        await self._clock.sleep(seconds)
+        self._asleep.discard(pod)
 
     def _next_due(self, pod: WatchedPod, began: float, due: float, now: float) -> float:
         """When the pod is asked next; `began` is when the walk through its places did, or the one attempt."""
@@ -147,47 +113,60 @@ class Watch:
         self._counters.scrapes += 1
 
     def _note(self, pod: WatchedPod, scraped: Scraped) -> None:
-        counters = self._counters
-        counters.bytes_received += scraped.size_bytes
-        counters.scrape_seconds += scraped.duration_seconds
-        counters.last_duration_seconds = scraped.duration_seconds
-        counters.last_finished_at = scraped.received_at
-        pod.took(scraped.duration_seconds)
+        self._count(scraped)
+        pod.took(scraped.duration_seconds, scraped.in_all_seconds)
+        pod.costly_failures = pod.costly_failures + 1 if scraped.costly_failure else 0
         outcome = scraped.outcome
         if isinstance(outcome, Failure):
-            counters.failures[outcome.reason] += 1
             self._fail(pod, outcome)
             return
-        if outcome.engine is None:
-            counters.unrecognized_pages += 1
         if pod.is_elsewhere(outcome):
             self._fail(pod, Failure("content", "no known engine's page"))
             return
         if pod.failure is not None:
-            _log.info("event=pod_answers namespace=%s pod=%s", pod.target.namespace, pod.target.name)
+            self._tell(logging.INFO, pod, "event=pod_answers namespace=%s pod=%s")
         if pod.series.add(outcome, scraped.received_at):
-            counters.restarts += 1
-            why = pod.series.restart_reason
-            _log.info("event=pod_restarted namespace=%s pod=%s why=%r", pod.target.namespace, pod.target.name, why)
+            self._counters.restarts += 1
+            form = "event=pod_restarted namespace=%s pod=%s why=%r"
+            self._tell(logging.INFO, pod, form, pod.series.restart_reason)
         pod.succeeded()
+
+    def _count(self, scraped: Scraped) -> None:
+        counters, outcome = self._counters, scraped.outcome
+        counters.bytes_received += scraped.size_bytes
+        counters.scrape_seconds += scraped.duration_seconds
+        counters.waited_seconds += scraped.waited_seconds
+        counters.last_duration_seconds = scraped.duration_seconds
+        counters.last_finished_at = scraped.received_at
+        if isinstance(outcome, Failure):
+            counters.failures[outcome.reason] += 1
+        elif outcome.engine is None:
+            counters.unrecognized_pages += 1
 
     def _fail(self, pod: WatchedPod, failure: Failure) -> None:
         before = pod.failure
         pod.failed(failure)
         if pod.failure is not None and pod.failure is not before:
-            _log_failure(pod, pod.failure, before)
+            self._tell_failure(pod, pod.failure, before)
+
+    def _tell_failure(self, pod: WatchedPod, failure: Failure, before: Failure | None) -> None:
+        """Once when it begins and when its reason changes, not at every attempt."""
+        if failure.reason != "internal" and (before is None or before.reason != failure.reason):
+            level = logging.INFO if failure.reason == "refused" else logging.WARNING
+            self._tell(level, pod, "event=pod_fails namespace=%s pod=%s reason=%s why=%r", failure.reason, failure.text)
+
+    def _tell(self, level: int, pod: WatchedPod, form: str, *values: object) -> None:
+        self.news.say(level, pod.target.namespace, form, pod.target.namespace, pod.target.name, *values)
 
 
-def _log_failure(pod: WatchedPod, failure: Failure, before: Failure | None) -> None:
-    """Once when it begins and when its reason changes, not at every attempt."""
-    if failure.reason != "internal" and (before is None or before.reason != failure.reason):
-        target = pod.target
-        level = logging.INFO if failure.reason == "refused" else logging.WARNING
-        _log.log(
-            level,
-            "event=pod_fails namespace=%s pod=%s reason=%s why=%r",
-            target.namespace,
-            target.name,
-            failure.reason,
-            failure.text,
-        )
+_State = tuple[bool, int]
+"""Whether the pod is ready, and how often its containers restarted."""
+
+
+def _state(pod: WatchedPod) -> _State:
+    return pod.target.ready is True, pod.target.restarts
+
+
+def _is_news(before: _State, now: _State) -> bool:
+    """Whether there is a reason to ask before the pod's time: it takes load from now on, or its engine is another."""
+    return (now[0] and not before[0]) or now[1] > before[1]

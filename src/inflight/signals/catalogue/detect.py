@@ -31,11 +31,13 @@ def detect(catalogue: Catalogue, body: bytes) -> Engine | None:
 def prefixes_on(body: bytes) -> tuple[str, ...]:
     """How the names on a page begin: what to tell a person whose engine is unknown."""
     found: dict[str, None] = {}
-    for name in _SAMPLE_NAME.findall(body):
-        match = _BEGINNING.match(name.decode("ascii"))
+    for name in _SAMPLE_NAME.finditer(body):
+        match = _BEGINNING.match(name.group(1).decode("ascii"))
         if match is not None:
             found[match.group()] = None
-    return tuple(found)[:MAX_PREFIXES]
+        if len(found) == MAX_PREFIXES:
+            break
+    return tuple(found)
 
 
 class _Names:

@@ -15,6 +15,12 @@ from inflight.signals.exposition.page import PageError
 
 MAX_WANTED = 20_000
 """Samples of one page that are kept. A pod of 64 engines has about 15,000."""
+MAX_LABELS_KEPT = 100_000
+"""Of all those samples together. A pod of 64 engines has about 45,000."""
+MAX_ODD_LINES = 20_000
+MAX_ODD_BYTES = 1 << 20
+"""Of lines that are not written as all known servers write them: the grammar takes twenty times as long, so that a page
+of nothing else would take four seconds."""
 
 _numbers = msgspec.json.Decoder(list[float])
 
@@ -37,7 +43,8 @@ class Scan(msgspec.Struct):
 
 
 def scan(lines: Sequence[bytes], wanted: Mapping[bytes, str], open_metrics: bool, plain: bool = True) -> Scan:
-    """The samples whose names are in `wanted`. Raises PageError beyond MAX_WANTED of them.
+    """The samples whose names are in `wanted`. Raises PageError at the first that is one too many, of MAX_WANTED
+    samples, MAX_LABELS_KEPT labels, or MAX_ODD_LINES lines or MAX_ODD_BYTES bytes in an unusual form.
 
     `plain` says that the page holds neither tabs nor carriage returns, as all known servers write it.
     """
@@ -85,9 +92,12 @@ class _Scanner:
         self._broken: dict[str, tuple[int, str]] = {}
         self._blocks: dict[bytes, dict[str, str]] = {}
         self._pieces: dict[str, str] = {}
+        self._labels_left = MAX_LABELS_KEPT
+        self._odd_lines_left = MAX_ODD_LINES
+        self._odd_bytes_left = MAX_ODD_BYTES
 
     def plain(self, lines: Sequence[bytes]) -> None:
-        wanted, blocks, ends, found = self._wanted, self._blocks, self._ends, self._found
+        wanted, blocks, ends = self._wanted, self._blocks, self._ends
         for index, (name, brace, rest) in enumerate(map(bytes.partition, lines, repeat(b"{"))):
             if brace and name in wanted:
                 block, end, tail = rest.partition(b'"} ')
@@ -98,7 +108,7 @@ class _Scanner:
                     self.odd(index, lines[index])
                 else:
                     start = len(name) + len(block) + 4
-                    found.append((wanted[name], labels, index, start, tail))
+                    self._take((wanted[name], labels, index, start, tail))
                     ends.append(start)
             elif name[:1] == b"#":
                 ends.append(0)
@@ -113,7 +123,7 @@ class _Scanner:
                 if name not in wanted and name:
                     ends.append(len(name) + 1 if blank else 0)
                 elif name and tail[:1] != b" " and len(lines[index]) <= MAX_LINE_BYTES:
-                    found.append((wanted[name], {}, index, len(name) + 1, tail))
+                    self._take((wanted[name], {}, index, len(name) + 1, tail))
                     ends.append(len(name) + 1)
                 else:
                     self.odd(index, lines[index])
@@ -124,6 +134,13 @@ class _Scanner:
         if not start or start.startswith(b"#"):
             self._ends.append(0)
             return
+        self._odd_lines_left -= 1
+        self._odd_bytes_left -= len(line)
+        if self._odd_lines_left < 0 or self._odd_bytes_left < 0:
+            raise PageError(
+                f"the page has more than {MAX_ODD_LINES} lines or {MAX_ODD_BYTES} bytes that are written in an unusual"
+                " form (tabs, blanks before a brace, quoted names, escapes)"
+            )
         try:
             parsed = parse_line(line, self._open_metrics)
         except LineError as error:
@@ -133,12 +150,10 @@ class _Scanner:
             return
         if parsed.name.encode() in self._wanted:
             tail = line[parsed.value_start :]
-            self._found.append((parsed.name, parsed.labels, index, parsed.value_start, tail))
+            self._take((parsed.name, parsed.labels, index, parsed.value_start, tail))
         self._ends.append(parsed.value_start)
 
     def result(self, plain: bool) -> Scan:
-        if len(self._found) > MAX_WANTED:
-            raise PageError(f"the page has more than {MAX_WANTED} samples of the catalogue")
         tails = [row[-1] for row in self._found]
         sampled_at: float | None = None
         values = json_numbers(b",".join(tails), len(tails)) if plain else None
@@ -150,6 +165,15 @@ class _Scanner:
         names, labels, lines, starts, _ = zip(*self._found, strict=True) if self._found else ((), (), (), (), ())
         broken = {name: f"line {index + 1}: {problem}" for name, (index, problem) in self._broken.items()}
         return Scan(names, labels, values, broken, lines, starts, self._ends, sampled_at)
+
+    def _take(self, row: tuple[str, dict[str, str], int, int, bytes]) -> None:
+        """One more sample."""
+        self._labels_left -= len(row[1])
+        if len(self._found) >= MAX_WANTED:
+            raise PageError(f"the page has more than {MAX_WANTED} samples of the catalogue")
+        if self._labels_left < 0:
+            raise PageError(f"the page's samples of the catalogue have more than {MAX_LABELS_KEPT} labels")
+        self._found.append(row)
 
     def _mark(self, name: str, index: int, error: LineError) -> None:
         """Marks a series as broken by the first of its lines that cannot be read."""

@@ -1,0 +1,61 @@
+"""Log lines about pods and objects of many namespaces, so many a minute: whoever makes theirs flap fills no log, and
+hides nobody else's news. What was left out is counted.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+LINES_A_MINUTE = 120
+LINES_OF_A_NAMESPACE = 30
+_MINUTE_SECONDS = 60.0
+
+
+class BoundedLog:
+    """`now` is in seconds that only grow; `what` names the lines in the one that tells how many were left out."""
+
+    def __init__(
+        self,
+        log: logging.Logger,
+        now: Callable[[], float],
+        what: str,
+        *,
+        lines: int = LINES_A_MINUTE,
+        lines_of_a_namespace: int = LINES_OF_A_NAMESPACE,
+    ) -> None:
+        self._log = log
+        self._now = now
+        self._what = what
+        self._most = lines
+        self._most_of_a_namespace = lines_of_a_namespace
+        self._began = float("-inf")
+        self._lines = 0
+        self._lines_of: Counter[str] = Counter()
+        self._left_out = 0
+        self._namespaces_cut_short: set[str] = set()
+
+    def say(self, level: int, namespace: str, form: str, *values: object) -> None:
+        """One line about the namespace ("" where it concerns none), if there is room for it in this minute."""
+        self.turn_over()
+        if self._lines >= self._most or (namespace and self._lines_of[namespace] >= self._most_of_a_namespace):
+            self._left_out += 1
+            if len(self._namespaces_cut_short) < self._most:
+                self._namespaces_cut_short.add(namespace)
+            return
+        self._lines += 1
+        self._lines_of[namespace] += 1
+        self._log.log(level, form, *values)
+
+    def turn_over(self) -> None:
+        """Begins another minute where it is time, and tells what the last left out. To be called now and then."""
+        now = self._now()
+        if now - self._began < _MINUTE_SECONDS:
+            return
+        left_out, names = self._left_out, sorted(self._namespaces_cut_short)
+        self._began, self._lines, self._left_out = now, 0, 0
+        self._lines_of.clear()
+        self._namespaces_cut_short.clear()
+        if left_out:
+            told = ",".join(names[:5]) + (",..." if len(names) > 5 else "")
+            form = "event=lines_left_out what=%s lines=%d namespaces=%s why='too many in a minute'"
+            self._log.warning(form, self._what, left_out, told)
