@@ -8,8 +8,8 @@
 Golden vectors, the judge judged, stories, calls of the calculator, mutants, then inputs that only the engine sees. What
 is done is kept in a file that belongs to this generator, engine and judge: a run that was cut off (Ctrl-C) goes on
 where it was, and a change of any of them starts over. Progress goes to stderr, the result to stdout. Exit code 0: all
-numbers reached, nothing differs, no hole; 1: a difference or a hole; 2: it could not run; 3: cut off before the end, or before
-anything of a kind was compared.
+numbers reached, nothing differs, no hole; 1: a difference or a hole; 2: it could not run; 3: cut off before the end, or
+before anything of a kind was compared.
 """
 
 import argparse
