@@ -1,10 +1,11 @@
 """The usual chain as modelled: Prometheus reads each pod every 15 s, and an adapter answers from what it has.
 
-Pods cells: a popular rule for vLLM as it stands under `rules` (sum by pod). External and Value cells: the same series
-under `externalRules`, one sum or mean. A pod that cannot be read has a stale marker and is gone from the sum; a page
-that carries its own standing time writes no new samples and is found by look-back for 5 minutes. NaN is 0 on the custom
-path and the smallest int64 on the external one (prometheus-adapter on amd64; see docs/reliability.md). KEDA's scaler takes
-an empty result, NaN and infinity for 0 unless `ignoreNullValues` is false. Neither looks at age or coverage.
+Pods cells: a popular rule for vLLM as it stands under `rules` (sum by pod). External and Value cells: the same
+series under `externalRules`, one sum or mean. A pod that cannot be read has a stale marker and is gone from the
+sum; a page that carries its own standing time writes no new samples and is found by look-back for 5 minutes. NaN is
+0 on the custom path and the smallest int64 on the external one (prometheus-adapter on amd64; see
+docs/reliability.md). KEDA's scaler takes an empty result, NaN and infinity for 0 unless `ignoreNullValues` is
+false. Neither looks at age or coverage.
 """
 
 import math
