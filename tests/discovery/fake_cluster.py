@@ -25,6 +25,8 @@ class FakeCluster:
         self.first_version = 0
         self.forbidden: set[tuple[str, str]] = set()
         """Resource and namespace ("" for all of them)."""
+        self.failing: set[str] = set()
+        """Namespaces of which nothing is listed or watched, for a reason of the server's own."""
         self.is_down = False
         self.requests: list[tuple[str, Plain]] = []
         self.scales: dict[str, Plain | web.Response] = {}
@@ -121,6 +123,8 @@ class FakeCluster:
     ) -> web.StreamResponse:
         if self._is_forbidden(resource, namespace):
             return _forbidden(resource, "watch" if "watch" in query else "list")
+        if namespace in self.failing:
+            return web.json_response(status(500, "InternalError", "etcdserver: no leader"), status=500)
         if "watch" not in query:
             items = [plain for key, plain in self.objects[resource].items() if _is_in(key, namespace)]
             found = [_with_version(plain, self.version) for plain in items if _is_chosen(plain, query)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ import pytest
 
 from inflight.cluster import Client, ClusterConfig
 from inflight.discovery import Discovery, Problem, Times
+from inflight.objects import parse_selector
 from inflight.signals import shipped
 from inflight.sources import Target
 
@@ -49,6 +51,10 @@ class Found:
         (found,) = [problem.sentence for problem in self.problems if problem.kind == kind]
         return found
 
+    def incomplete(self, selector: str = "", namespace: str = "llm") -> str:
+        """What a sum over a selector would lack."""
+        return self.discovery.why_incomplete(namespace, [parse_selector(selector)])
+
     async def until(self, holds: Callable[[], object]) -> None:
         async with asyncio.timeout(10):
             while not holds():  # noqa: ASYNC110 - what is waited for has no event
@@ -59,13 +65,24 @@ class Found:
 
 
 @asynccontextmanager
-async def discovering(cluster: FakeCluster, *namespaces: str) -> AsyncIterator[Found]:
+async def discovering(
+    cluster: FakeCluster,
+    *namespaces: str,
+    current_seconds: float = 15.0,
+    now: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[Found]:
     """A discovery that runs, with short times."""
     times = Times(
-        debounce_seconds=0.005, scale_seconds=60.0, shortest_scale_seconds=0.005, backoff_seconds=(0.002, 0.02)
+        debounce_seconds=0.005,
+        scale_seconds=60.0,
+        shortest_scale_seconds=0.005,
+        backoff_seconds=(0.002, 0.02),
+        current_seconds=current_seconds,
     )
     async with Client(ClusterConfig(server=cluster.url, source="test")) as client:
-        discovery = Discovery(client, shipped(), namespaces=namespaces, random_source=random.Random(1), times=times)
+        discovery = Discovery(
+            client, shipped(), namespaces=namespaces, now=now, random_source=random.Random(1), times=times
+        )
         found = Found(discovery)
         task = asyncio.create_task(discovery.run())
         try:

@@ -192,4 +192,5 @@ async def test_pods_of_an_unknown_engine_are_an_error_and_not_zero(engines: Engi
         status, document = await asker.get(f"{EXTERNAL}/{FROM_HPA}")
         assert (status, document["reason"]) == (503, "ServiceUnavailable")
         status, document = await asker.get(f"{CUSTOM}/*/inflight_requests")
-        assert (status, document["items"]) == (200, [])
+        assert (status, document["reason"]) == (503, "ServiceUnavailable")
+        assert "no known engine's page" in document["message"]
