@@ -83,8 +83,8 @@ async def cluster() -> AsyncIterator[Cluster]:
 
 @pytest.fixture
 async def engine_port() -> AsyncIterator[int]:
-    async def page(_: web.BaseRequest) -> web.Response:
-        return web.Response(body=PAGE)
+    async def page(request: web.BaseRequest) -> web.Response:
+        return web.Response(status=500) if request.path == "/broken" else web.Response(body=PAGE)
 
     runner = web.ServerRunner(web.Server(page), shutdown_timeout=0.1)
     await runner.setup()
@@ -168,6 +168,30 @@ async def test_pods_that_come_and_go_are_followed(cluster: Cluster, run: Run, en
     await until_it_is("24")
     await cluster.remove("horizontalpodautoscalers", "llm", "llm")
     await run.until(404, path)
+
+
+async def test_no_sum_is_too_low_for_a_pod_that_is_not_read(cluster: Cluster, run: Run, engine_port: int) -> None:
+    """One that no HPA asks for, and one that is sent work and shows no page; an HPA would see load that went away."""
+    cluster.give_scale("llm", "llm", "app=llm")
+    here = {"prometheus.io/port": str(engine_port), "prometheus.io/path": "/metrics"}
+    broken = {**here, "prometheus.io/path": "/broken"}
+    await cluster.put("horizontalpodautoscalers", autoscaler("llm", object_metric("llm")))
+    await cluster.put("pods", pod("a", ip="127.0.0.1", annotations=here))
+    await cluster.put("pods", pod("other", ip="127.0.0.1", annotations=here, app="other"))
+    await cluster.put("pods", pod("starting", ip="127.0.0.1", annotations=broken, ready=False))
+    path = f"{EXTERNAL}/llm/inflight_requests"
+    assert "24" in await run.until(200, f"{path}?labelSelector=app%3Dllm"), "who is not Ready holds up nothing"
+    for selector in ("", "?labelSelector=app%3Dother", "?labelSelector=app%20in%20(llm,other)"):
+        status, body = await run.ask(path + selector)
+        assert status == 503
+        assert "1 pod that matches is not read: other: no HPA of the namespace asks for this selector" in body
+    await cluster.put("pods", pod("starting", ip="127.0.0.1", annotations=broken))
+    body = await run.until(503, f"{path}?labelSelector=app%3Dllm")
+    assert "1 of 2 pods Ready but without a value yet: starting (HTTP 500)" in body
+    assert "starting (HTTP 500)" in await run.until(503, f"{CUSTOM}/deployments.apps/llm/inflight_requests")
+    assert (await run.ask(f"{CUSTOM}/pods/*/inflight_requests"))[0] == 200
+    await cluster.put("pods", pod("starting", ip="127.0.0.1", annotations=here))
+    await run.until(200, f"{path}?labelSelector=app%3Dllm")
 
 
 async def test_the_cluster_says_who_may_ask(run: Run) -> None:

@@ -21,7 +21,7 @@ from inflight.discovery.workloads import WorkloadKey
 from inflight.objects import Selector
 from inflight.sources import Target
 
-MAX_NEWS = 1_000
+MAX_NEWS = 200
 """Pods that changed since the last resolution and are looked at one by one for a question."""
 
 _log = logging.getLogger(__name__)
