@@ -27,7 +27,7 @@ GRACE_SECONDS = 30.0
 BACKOFF_SECONDS = (0.2, 30.0)
 BACKOFF_JITTER = 0.5
 MAX_OBJECTS = 100_000
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 2.0
 """A watch that has been open for so long is whole, also where nothing happens."""
 
 Key = tuple[str, str]

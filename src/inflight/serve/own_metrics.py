@@ -56,7 +56,7 @@ def api_families(telemetry: Telemetry) -> Iterator[Family]:
     yield _family(
         "inflight_api_answers_total",
         "counter",
-        "Questions answered with 200: complete, partial (pods lack a fresh value), or an empty list.",
+        "Questions answered with 200: complete, or partial (pods lack a fresh value).",
         [({"api": api, "coverage": coverage}, n) for (api, coverage), n in sorted(telemetry.answers.items())],
     )
     yield _family(

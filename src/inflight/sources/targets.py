@@ -40,12 +40,6 @@ class TargetEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     bearer_token_file: str | None = None
 
 
-class TargetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file."""
-
-    targets: list[TargetEntry]
-
-
 class TargetsError(DocumentError):
     """Everything that is wrong with a targets file. Itself the first of `errors`; its text lists them all."""
 
