@@ -91,7 +91,7 @@ def answer(question: Question, samples: Sequence[PodSample], now: float) -> Answ
         elif not sample.alive:
             continue
         elif not sample.reported_before:
-            if sample.settling:
+            if sample.settling and not question.per_pod:
                 settling.append(sample)
             elif sample.ready:
                 unread.append(sample)
