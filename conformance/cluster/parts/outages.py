@@ -53,8 +53,8 @@ async def outages(scene: Stage) -> None:
 
 
 async def _watches_dropped(scene: Stage) -> None:
-    """Every connection to the API server is broken; pods that come are found, and no answer is lost. But a pod that runs
-    before it is seen may hold work: nothing is said without it for the moment that its first page takes.
+    """Every connection to the API server is broken; pods that come are found, and no answer is lost. But a pod that
+    runs before it is seen may hold work: nothing is said without it for the moment that its first page takes.
     """
     async with Polling(lambda: values(scene, external_path(NAMESPACE), SELECTOR)) as polling:
         dropped = sum([await replica.api.drop() for replica in scene.replicas])

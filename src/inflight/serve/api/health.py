@@ -5,9 +5,12 @@ is wrong than before is news, and that nothing is any more.
 """
 
 import logging
+import re
 from collections.abc import Callable
 
 import msgspec
+
+_NUMBERS = re.compile(r"[0-9.]+")
 
 _log = logging.getLogger(__name__)
 
@@ -30,15 +33,15 @@ class HealthLog:
     """One line for each check when it begins to fail, when it fails for another reason, and when it is over."""
 
     def __init__(self) -> None:
-        self._kinds: dict[str, str] = {}
+        self._said: dict[str, str] = {}
 
     def note(self, check: str, ailment: Ailment | None) -> None:
         """`check` is one of the few that there are."""
-        kind = ailment.kind if ailment is not None else ""
-        if kind == self._kinds.get(check, ""):
+        what = f"{ailment.kind}: {_NUMBERS.sub('', ailment.sentence)}" if ailment is not None else ""
+        if what == self._said.get(check, ""):
             return
-        self._kinds[check] = kind
+        self._said[check] = what
         if ailment is not None:
-            _log.warning("event=health check=%s ok=False kind=%s why=%r", check, kind, ailment.sentence)
+            _log.warning("event=health check=%s ok=False kind=%s why=%r", check, ailment.kind, ailment.sentence)
         else:
             _log.info("event=health check=%s ok=True", check)
