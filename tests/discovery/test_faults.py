@@ -318,7 +318,7 @@ async def test_a_kind_of_somebody_is_found_by_its_discovery_document(cluster: Fa
         await found.ready()
         assert found.names == {"llm-0"}
         assert found.problems == ()
-        known = found.discovery.workload("llm", "LeaderWorkerSets.leaderworkerset.x-k8s.io", "llm")
+        known = found.discovery.workload("llm", "leaderworkersets.leaderworkerset.x-k8s.io", "llm")
         assert isinstance(known, Workload)
         assert known.kind == "LeaderWorkerSet"
 
@@ -425,3 +425,13 @@ async def test_an_object_that_cannot_be_read_holds_up_no_other(cluster: FakeClus
         await found.ready()
         assert found.names == {"llm"}
         assert found.problems == ()
+
+
+async def test_a_workload_is_answered_for_under_the_one_name_that_was_authorised(cluster: FakeCluster) -> None:
+    cluster.give_scale("llm", "llm", "app=llm")
+    await cluster.put("horizontalpodautoscalers", autoscaler("llm"))
+    async with discovering(cluster) as found:
+        await found.ready()
+        assert isinstance(found.discovery.workload("llm", "deployments.apps", "llm"), Workload)
+        for other in ("deployment.apps", "Deployments.apps", "deployments.APPS", "deployments", "deployments.apps."):
+            assert not isinstance(found.discovery.workload("llm", other, "llm"), Workload), other

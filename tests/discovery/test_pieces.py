@@ -12,7 +12,8 @@ from inflight.discovery import wanted as wanted_module
 from inflight.discovery.autoscalers import MAX_ASKS, Autoscaler, WireAutoscaler, to_autoscaler
 from inflight.discovery.grants import how_to_grant
 from inflight.discovery.pods import MAX_PORTS, MAX_TEXT, Annotations, PodRecord, Sharing, WirePod, to_record
-from inflight.discovery.problems import LINES_PER_MINUTE, ProblemLog
+from inflight.discovery.problems import LINES_PER_MINUTE, LINES_PER_NAMESPACE, MAX_FIRST_LINES, MAX_OBJECT, ProblemLog
+from inflight.discovery.resources import Resource
 from inflight.discovery.wanted import wanted_by
 from inflight.objects import EVERYTHING
 
@@ -198,10 +199,10 @@ def test_problems_are_logged_when_they_begin_and_end(caplog: pytest.LogCaptureFi
     log.update([problem("a", "in other words")])
     log.update([])
     assert [record.getMessage() for record in caplog.records] == [
-        "event=problem kind=no_port namespace=llm object=Pod/a why='it is so'",
-        "event=problem kind=no_port namespace=llm object=Pod/b why='it is so'",
-        "event=problem_ended kind=no_port namespace=llm object=Pod/b why='it is so'",
-        "event=problem_ended kind=no_port namespace=llm object=Pod/a why='in other words'",
+        "event=problem kind=no_port namespace=llm object='Pod/a' why='it is so'",
+        "event=problem kind=no_port namespace=llm object='Pod/b' why='it is so'",
+        "event=problem_ended kind=no_port namespace=llm object='Pod/b' why='it is so'",
+        "event=problem_ended kind=no_port namespace=llm object='Pod/a' why='in other words'",
     ]
     assert log.counts == dict.fromkeys(KINDS, 0)
 
@@ -210,14 +211,39 @@ def test_lines_are_bounded_and_what_was_left_out_is_said(caplog: pytest.LogCaptu
     times = [0.0]
     log = ProblemLog(lambda: times[0])
     log.update(problem(str(number)) for number in range(1000))
-    assert len(caplog.records) == LINES_PER_MINUTE
+    assert len(caplog.records) == LINES_PER_NAMESPACE
     assert log.counts["no_port"] == 1000
     times[0] = 61.0
     log.update([*log.current, problem("new")])
-    assert [record.getMessage() for record in caplog.records[LINES_PER_MINUTE:]] == [
-        "event=problems_not_logged lines=940 why='too many in a minute'",
-        "event=problem kind=no_port namespace=llm object=Pod/new why='it is so'",
+    assert [record.getMessage() for record in caplog.records[LINES_PER_NAMESPACE:]] == [
+        "event=problems_not_logged lines=990 why='too many in a minute'",
+        "event=problem kind=no_port namespace=llm object='Pod/new' why='it is so'",
     ]
+
+
+def test_a_noisy_namespace_hides_no_other_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    log = ProblemLog(lambda: 0.0)
+    noise = [Problem("no_port", f"noisy-{n % 20}", f"Pod/{n}", "x") for n in range(1000)]
+    log.update([*noise, problem("quiet")])
+    assert len(caplog.records) == 20 + LINES_PER_MINUTE + 1
+    assert "object='Pod/quiet'" in caplog.records[-1].getMessage()
+
+
+def test_lines_are_bounded_also_where_there_are_many_namespaces(caplog: pytest.LogCaptureFixture) -> None:
+    log = ProblemLog(lambda: 0.0)
+    log.update(Problem("no_port", f"ns-{n}", "Pod/a", "x") for n in range(2000))
+    assert len(caplog.records) == MAX_FIRST_LINES
+
+
+def test_what_strangers_wrote_cannot_make_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    forged = Problem("no_port", "llm", "a\nevent=problem object=x\x1b[2J" + "y" * 9999, "b\r\nevent=forged")
+    assert forged.object.isprintable()
+    assert forged.sentence == "b\\r\\nevent=forged"
+    assert len(forged.object) == MAX_OBJECT + len("...")
+    ProblemLog(lambda: 0.0).update([forged, Problem("no_port", "llm", "Pod/a kind=forged", "x")])
+    lines = [record.getMessage() for record in caplog.records]
+    assert all(line.isprintable() for line in lines)
+    assert "object='Pod/a kind=forged' why='x'" in lines[1]
 
 
 def test_the_commands_that_grant() -> None:
@@ -232,3 +258,13 @@ def test_the_commands_that_grant() -> None:
         " kubectl create rolebinding inflight-pods -n llm --role=inflight-pods --serviceaccount=ns-1:account.x"
     )
     assert how_to_grant("get", "pods", 'User "jane; rm -rf" cannot').endswith("--serviceaccount=NAMESPACE:NAME")
+
+
+@pytest.mark.parametrize(
+    "name", ["deployment.apps", "Deployments.apps", "deployments.Apps", "deployments", "deployments."]
+)
+def test_a_resource_goes_by_one_name_alone(name: str) -> None:
+    resource = Resource("apps", "v1", "deployments")
+    assert resource.goes_by("deployments.apps")
+    assert not resource.goes_by(name)
+    assert not Resource("", "v1", "replicationcontrollers").goes_by("replicationcontrollers.")

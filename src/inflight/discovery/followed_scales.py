@@ -83,9 +83,9 @@ def _goes_by(scale: FollowedScale, resource: str) -> bool:
     if scale.resource is not None:
         return scale.resource.goes_by(resource)
     # The kind has not been looked up yet: as plurals mostly are.
-    plural, _, group = resource.lower().partition(".")
+    plural, _, group = resource.partition(".")
     kind = scale.workload.kind.lower()
-    return group == scale.workload.group and plural in {kind, f"{kind}s", f"{kind}es"}
+    return group == scale.workload.group and plural in {f"{kind}s", f"{kind}es"}
 
 
 def _answer(scale: FollowedScale) -> Workload | str:

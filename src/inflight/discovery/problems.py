@@ -10,6 +10,8 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from inflight.signals.foreign import printable
+
 ProblemKind = Literal[
     "autoscalers_forbidden",
     "autoscalers_unknown",
@@ -30,19 +32,32 @@ ProblemKind = Literal[
 ]
 KINDS: Final[tuple[ProblemKind, ...]] = get_args(ProblemKind)
 LINES_PER_MINUTE = 60
+LINES_PER_NAMESPACE = 10
+"""Of those of a minute. The first line of each namespace is not of them: a noisy one must not hide the others."""
+MAX_FIRST_LINES = 500
+MAX_OBJECT = 600
+MAX_SENTENCE = 6_000
+"""Characters: more than a sentence with the longest selector that is followed has."""
 MAX_KEPT = 5_000
 
 _log = logging.getLogger(__name__)
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One sentence about one object; `namespace` is "" for what concerns the whole cluster."""
+    """One sentence about one object; `namespace` is "" for what concerns the whole cluster.
+
+    Texts of strangers stand in both, so both are made printable and clipped here, once for all who tell of problems.
+    """
 
     kind: ProblemKind
     namespace: str
     object: str
     """`Kind/name`."""
     sentence: str
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "object", _shown(self.object, MAX_OBJECT))
+        msgspec.structs.force_setattr(self, "sentence", _shown(self.sentence, MAX_SENTENCE))
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -57,6 +72,7 @@ class ProblemLog:
         self._current: dict[tuple[str, str, str], Problem] = {}
         self._minute = float("-inf")
         self._lines = 0
+        self._lines_of: dict[str, int] = {}
         self._left_out = 0
 
     @property
@@ -89,10 +105,26 @@ class ProblemLog:
         if self._now() - self._minute >= 60.0:
             if self._left_out:
                 _log.warning("event=problems_not_logged lines=%d why='too many in a minute'", self._left_out)
-            self._minute, self._lines, self._left_out = self._now(), 0, 0
-        if self._lines >= LINES_PER_MINUTE:
+            self._minute, self._lines, self._lines_of, self._left_out = self._now(), 0, {}, 0
+        if not self._has_room(problem.namespace):
             self._left_out += 1
             return
-        self._lines += 1
-        form = "event=%s kind=%s namespace=%s object=%s why=%r"
+        form = "event=%s kind=%s namespace=%s object=%r why=%r"
         _log.log(level, form, event, problem.kind, problem.namespace, problem.object, problem.sentence)
+
+    def _has_room(self, namespace: str) -> bool:
+        """Takes a line of this minute, where the namespace may have one."""
+        lines = self._lines_of.get(namespace, 0)
+        if not lines and len(self._lines_of) < MAX_FIRST_LINES:
+            self._lines_of[namespace] = 1
+            return True
+        if not lines or lines >= LINES_PER_NAMESPACE or self._lines >= LINES_PER_MINUTE:
+            return False
+        self._lines += 1
+        self._lines_of[namespace] = lines + 1
+        return True
+
+
+def _shown(text: str, most: int) -> str:
+    shown = printable(text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[:most]}..."

@@ -33,7 +33,6 @@ class Resource(msgspec.Struct, frozen=True):
     group: str
     version: str
     plural: str
-    singular: str = ""
     has_scale: bool = False
 
     @property
@@ -42,8 +41,8 @@ class Resource(msgspec.Struct, frozen=True):
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def goes_by(self, name: str) -> bool:
-        plural, _, group = name.lower().partition(".")
-        return group == self.group and plural in {self.plural, self.singular or self.plural}
+        """By this one spelling alone: it is the one that the caller was authorised for."""
+        return name == self.name
 
     def scale_path(self, workload: WorkloadRef) -> str:
         name = quote(workload.name, safe="")
@@ -58,7 +57,6 @@ class UnknownKindError(Exception):
 class _ApiResource(msgspec.Struct, frozen=True, rename="camel"):
     name: str = ""
     kind: str = ""
-    singular_name: str = ""
     namespaced: bool = False
 
 
@@ -138,7 +136,7 @@ class Resources:
         resources = found.resources or []
         names = {resource.name for resource in resources}
         return {
-            each.kind: Resource(group, version, each.name, each.singular_name.lower(), f"{each.name}/scale" in names)
+            each.kind: Resource(group, version, each.name, f"{each.name}/scale" in names)
             for each in resources
             if each.namespaced and not dns_label_problems(each.name)
         }
