@@ -181,3 +181,24 @@ async def test_an_answer_that_cannot_be_read_lets_nobody_in(
 
 async def test_credentials_show_nothing_in_a_log() -> None:
     assert "good" not in repr(Credentials((("authorization", "Bearer good"),)))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("Scope", "scope"),
+        ("a%2fb%2Fc", "a/b/c"),
+        ("%41b", "Ab"),
+        ("a+b", "a+b"),
+        ("a%2fb%zz", "a%2fb%zz"),
+        ("A%2FB%4", "a%2fb%4"),
+        ("100%", "100%"),
+        ("%2541", "%41"),
+    ],
+)
+async def test_keys_of_extra_are_lowered_then_decoded_whole_or_not(
+    authenticator: Authenticator, written: str, read: str
+) -> None:
+    headers = (("x-remote-user", "alice"), (f"x-remote-extra-{written}", "v"))
+    user = await authenticator.identify(Credentials(headers, certificate("front-proxy-client", PROXY_CA)), TRUST, NOW)
+    assert user.extra == {read: ("v",)}

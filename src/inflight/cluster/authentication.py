@@ -6,6 +6,7 @@ token. Who shows nothing is anonymous; who shows only what nobody accepts is not
 `pkg/authentication/authenticatorfactory/delegating.go` and `request/headerrequest`, `request/x509`, `request/union`.
 """
 
+import re
 from urllib.parse import unquote
 
 from inflight.cluster.credentials import Credentials, PeerCertificate
@@ -14,6 +15,8 @@ from inflight.cluster.trust import Trust
 from inflight.cluster.users import ANONYMOUS, User
 
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
+
+_BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 class NotAuthenticatedError(Exception):
@@ -85,11 +88,17 @@ def _first(credentials: Credentials, headers: tuple[str, ...]) -> str:
 
 
 def _extra(credentials: Credentials, trust: Trust) -> dict[str, tuple[str, ...]]:
-    """Keys are percent-decoded and in lower case; decoding that fails leaves them as they are, as Go does."""
+    """Keys are in lower case, then percent-decoded, all of a key or nothing of it, as Go's `PathUnescape` does: what
+    was written as an escape keeps its case.
+    """
     extra: dict[str, tuple[str, ...]] = {}
     for prefix in (each.lower() for each in trust.extra_prefixes):
         for header, value in credentials.headers:
             if header.startswith(prefix):
-                key = unquote(header[len(prefix) :]).lower()
+                key = _unescaped(header[len(prefix) :].lower())
                 extra[key] = (*extra.get(key, ()), value)
     return extra
+
+
+def _unescaped(key: str) -> str:
+    return key if _BROKEN_ESCAPE.search(key) else unquote(key)
