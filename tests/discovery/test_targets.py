@@ -328,6 +328,26 @@ def test_an_external_selector_that_cannot_be_used_is_said_and_the_rest_goes_on()
     assert '"Near" is not a valid label selector operator' in sentences(found, "bad_selector")[0]
 
 
+@pytest.mark.parametrize(("count", "values", "said"), [(51, 1, "51 requirements"), (2, 101, "202 values")])
+def test_a_selector_of_too_many_parts_is_refused_with_its_count(count: int, values: int, said: str) -> None:
+    many = [{"key": f"k{n}", "operator": "NotIn", "values": [f"v{v}" for v in range(values)]} for n in range(count)]
+    found = look([hpa("greedy", external_metric({"matchExpressions": many}), pods_metric())], BOTH, [record("a")])
+    assert settles(found) == {"a": True}
+    sentence = sentences(found, "bad_selector")[0]
+    assert "HPA greedy" in sentence
+    assert said in sentence
+
+
+def test_the_costliest_selectors_of_a_namespace_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inflight.discovery.targets.MAX_COMPARISONS", 10)
+    many = [{"key": f"k{n}", "operator": "DoesNotExist"} for n in range(6)]
+    hpas = [hpa("a-greedy", external_metric({"matchExpressions": many})), *ONE]
+    found = look(hpas, BOTH, [record("a"), record("b"), record("other", app="other")])
+    assert [target.name for target in found.targets] == ["a", "b"]
+    assert "the 1 costliest are not followed" in sentences(found, "too_many")[0]
+    assert look(hpas[:1], BOTH, [record("other", app="other")]).problems == ()
+
+
 # Whose the pods are.
 
 

@@ -24,6 +24,10 @@ from inflight.signals.metric_names import find_metric
 MAX_ASKS = 64
 """Entries kept of one HPA: its status, which has as many, must stay readable for people."""
 MAX_SELECTOR_TEXT = 4_096
+MAX_REQUIREMENTS = 50
+"""Of one selector; those that people write have fewer than 20."""
+MAX_VALUES = 200
+"""Of one selector, over all its requirements."""
 MAX_NAME = 256
 
 
@@ -114,6 +118,9 @@ def _external(name: str, label_selector: LabelSelector | None) -> Ask:
     if label_selector is None:
         return Ask("External", name)
     try:
+        # Before it is read: what is refused must not have cost the time of reading it.
+        expressions, labels = label_selector.match_expressions, label_selector.match_labels
+        check_size(len(expressions) + len(labels), sum(len(each.values) for each in expressions) + len(labels))
         selector = label_selector.to_selector()
     except SelectorError as error:
         return Ask("External", name, problem=f"its selector cannot be used: {printable(str(error)[:MAX_NAME])}")
@@ -122,6 +129,14 @@ def _external(name: str, label_selector: LabelSelector | None) -> Ask:
         problem = f"its selector has {length} characters; at most {MAX_SELECTOR_TEXT} are followed"
         return Ask("External", name, problem=problem)
     return Ask("External", name, selector=selector)
+
+
+def check_size(requirements: int, values: int) -> None:
+    """Raises SelectorError where a selector has more of either than are followed."""
+    for what, count, most in (("requirements", requirements, MAX_REQUIREMENTS), ("values", values, MAX_VALUES)):
+        if count > most:
+            problem = f"the selector has {count} {what}; at most {most} are followed"
+            raise SelectorError(problem, problem)
 
 
 def _reference(namespace: str, reference: CrossVersionObjectReference) -> WorkloadRef:

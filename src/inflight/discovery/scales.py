@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from inflight.cluster import ApiError, Client, ClusterError
+from inflight.discovery.autoscalers import MAX_SELECTOR_TEXT, check_size
 from inflight.discovery.grants import how_to_grant
 from inflight.discovery.problems import Problem, ProblemKind
 from inflight.discovery.resources import Resource, Resources, UnknownKindError
@@ -151,7 +152,12 @@ class FollowedScale:
         if not scale.status.selector:
             problem = "its status names no selector, so the HPA cannot use it either"
             raise SelectorError(problem, problem)
+        length = len(scale.status.selector)
+        if length > MAX_SELECTOR_TEXT:
+            problem = f"the selector has {length} characters; at most {MAX_SELECTOR_TEXT} are followed"
+            raise SelectorError(problem, problem)
         selector = parse_selector(scale.status.selector)
+        check_size(len(selector.requirements), sum(len(each.values) for each in selector.requirements))
         return KnownWorkload(selector, scale.metadata.uid, may_be_empty=scale.spec.replicas == 0)
 
     def _refused(self, error: ApiError, resource: Resource | None) -> None:

@@ -9,7 +9,7 @@ from inflight.discovery.ownership import foreign_owner_problem, overlap_problems
 from inflight.discovery.pages import Page, PageFinder, Refusal
 from inflight.discovery.pods import PodRecord
 from inflight.discovery.problems import Problem, ProblemKind
-from inflight.discovery.selections import KnownWorkload, PodIndex, Selection, selections_of
+from inflight.discovery.selections import MAX_COMPARISONS, KnownWorkload, PodIndex, Selection, selections_of
 from inflight.discovery.wanted import too_many
 from inflight.discovery.workloads import WorkloadKey
 from inflight.signals.foreign import printable
@@ -76,7 +76,9 @@ def resolve(facts: Facts, finder: PageFinder, before: Remembered) -> Resolution:
     if len(selections) > MAX_SELECTIONS:
         found.append(too_many("selectors", len(selections), MAX_SELECTIONS, namespace))
     index = PodIndex(living)
-    matched = [(each, index.matching(each.selector)) for each in selections[:MAX_SELECTIONS]]
+    matched, left_out = index.match(selections[:MAX_SELECTIONS], MAX_COMPARISONS)
+    if left_out:
+        found.append(_too_much_matching(namespace, left_out))
     choices = _Choices(namespace, finder, before)
     for pod, selection in _wanted(matched):
         choices.choose(pod, selection)
@@ -205,6 +207,14 @@ def _bad_selector(autoscaler: Autoscaler, problem: str) -> Problem | None:
     name = autoscaler.name
     sentence = f"an External metric of HPA {name} cannot be followed: {problem}"
     return Problem("bad_selector", autoscaler.namespace, f"HorizontalPodAutoscaler/{name}", sentence)
+
+
+def _too_much_matching(namespace: str, left_out: int) -> Problem:
+    sentence = (
+        f"the selectors of namespace {namespace} take more than {MAX_COMPARISONS} comparisons with its pods:"
+        f" the {left_out} costliest are not followed; give them fewer requirements, or one on a label's value"
+    )
+    return Problem("too_many", namespace, f"Namespace/{namespace}/comparisons", sentence)
 
 
 def _too_many_labels(namespace: str, pods: Iterable[PodRecord]) -> list[Problem]:
