@@ -5,8 +5,8 @@ import random
 import pytest
 
 from inflight.cluster import ApiError, Client, ClusterConfig, UnreachableError
-from inflight.cluster.reflector import LeftOutError
-from inflight.discovery.watches import FollowedCollection, pods_of
+from inflight.cluster.errors import LeftOutError
+from inflight.discovery.watches import MAX_TOLD_NAMESPACES, MAX_TOLD_OBJECTS, FollowedCollection, pods_of
 from inflight.objects import Status
 
 REFUSAL = Status(kind="Status", api_version="v1", metadata={}, status="Failure", code=403, message="you may not")
@@ -70,6 +70,21 @@ def test_a_refusal_is_a_problem_at_once() -> None:
 def test_an_object_that_is_left_out_is_no_problem_of_the_collection(caplog: pytest.LogCaptureFixture) -> None:
     followed = Followed()
     for _ in range(3):
-        followed.collection._fail(LeftOutError("the object llm/a cannot be read"))
+        followed.collection._fail(LeftOutError("the object llm/a cannot be read", "llm", "a"))
     assert followed.collection.problem is None
     assert caplog.text.count("event=object_left_out") == 1
+
+
+def test_a_namespace_where_many_objects_are_left_out_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    followed = Followed()
+    for number in range(1000):
+        followed.collection._fail(LeftOutError("it is too large", "noisy", f"a{number}"))
+    followed.collection._fail(LeftOutError("it is broken\nevent=forged\x1b[2J", "quiet", "b"))
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == MAX_TOLD_OBJECTS + 1
+    assert "more=not_logged_of_this_namespace" in lines[MAX_TOLD_OBJECTS - 1]
+    assert "namespace=quiet why=" in lines[-1]
+    assert lines[-1].isprintable()
+    for number in range(10_000):
+        followed.collection._fail(LeftOutError("it is too large", f"n{number}", "a"))
+    assert len(followed.collection._told_of) == MAX_TOLD_NAMESPACES

@@ -19,6 +19,7 @@ import msgspec
 from inflight.cluster.config import ClusterConfig
 from inflight.cluster.errors import ApiError, ConfigError, TooLargeError, UnreachableError
 from inflight.cluster.pem_file import as_pem_file
+from inflight.cluster.wire import BEGINNING_BYTES, LongLine
 from inflight.objects import ObjectError, Status, decode_status
 
 JSON = "application/json"
@@ -127,10 +128,8 @@ class Client:
     @asynccontextmanager
     async def lines(
         self, path: str, params: Mapping[str, str], timeout_seconds: float
-    ) -> AsyncIterator[AsyncIterator[bytes | None]]:
-        """The lines of a watch, until the server ends it or the time is up; None stands for one that is too long to be
-        kept. Raises as `request`.
-        """
+    ) -> AsyncIterator[AsyncIterator[bytes | LongLine]]:
+        """The lines of a watch, until the server ends it or the time is up. Raises as `request`."""
         what = f"GET {path}"
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -250,31 +249,33 @@ def status_of(code: int, content: bytes) -> Status:
 
 
 async def _read(response: aiohttp.ClientResponse, what: str) -> bytes:
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     async for part in response.content.iter_any():
         size += len(part)
         if size > MAX_ANSWER_BYTES:
-            raise TooLargeError(f"{what}: the answer has more than {MAX_ANSWER_BYTES} bytes")
+            beginning = b"".join([*parts, part])[:BEGINNING_BYTES]
+            raise TooLargeError(f"{what}: the answer has more than {MAX_ANSWER_BYTES} bytes", beginning)
         parts.append(part)
     return b"".join(parts)
 
 
-async def _split_lines(parts: AsyncIterable[bytes]) -> AsyncIterator[bytes | None]:
-    """Lines that hold something; None for each that is longer than MAX_LINE_BYTES, of which nothing is kept."""
+async def _split_lines(parts: AsyncIterable[bytes]) -> AsyncIterator[bytes | LongLine]:
+    """Lines that hold something; of one that is longer than MAX_LINE_BYTES the beginning, and no more is kept of it."""
     pending, is_too_long = bytearray(), False
     async for part in parts:
         *ends, rest = part.split(b"\n")
         for end in ends:
             is_too_long = is_too_long or len(pending) + len(end) > MAX_LINE_BYTES
-            line = None if is_too_long else bytes(pending + end)
+            pending += end[:BEGINNING_BYTES] if is_too_long else end
+            line = LongLine(bytes(pending[:BEGINNING_BYTES])) if is_too_long else bytes(pending)
             pending, is_too_long = bytearray(), False
-            if line is None or line.strip():
+            if isinstance(line, LongLine) or line.strip():
                 yield line
         is_too_long = is_too_long or len(pending) + len(rest) > MAX_LINE_BYTES
+        pending += rest[:BEGINNING_BYTES] if is_too_long else rest
         if is_too_long:
-            pending.clear()
-        else:
-            pending += rest
+            del pending[BEGINNING_BYTES:]
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:

@@ -2,6 +2,9 @@
 
 from inflight.objects import Status
 
+MAX_MESSAGE = 4_096
+"""Characters of what an API server says, in a sentence of ours: admission webhooks write there what they like."""
+
 
 class ClusterError(Exception):
     """A request to the cluster has no result; the sentence says why."""
@@ -19,7 +22,8 @@ class ApiError(ClusterError):
     """The API server answered with a failure. `body` is what it sent, which need not be a Status."""
 
     def __init__(self, what: str, status: Status, body: bytes = b"") -> None:
-        super().__init__(f"{what}: {status.message or status.reason or 'no reason given'} ({status.code})")
+        said = (status.message or status.reason or "no reason given")[:MAX_MESSAGE]
+        super().__init__(f"{what}: {said} ({status.code})")
         self.status = status
         self.body = body
 
@@ -28,5 +32,28 @@ class ApiError(ClusterError):
         return self.status.code
 
 
-class TooLargeError(UnreachableError):
-    """An answer of more bytes than are taken; less of it may be asked for."""
+class UnreadableError(UnreachableError):
+    """An answer of an API server that cannot be taken as a whole; less of it may be asked for."""
+
+    def __init__(self, sentence: str, beginning: bytes) -> None:
+        super().__init__(sentence)
+        self.beginning = beginning
+        """Its first bytes."""
+
+
+class TooLargeError(UnreadableError):
+    """It has more bytes than are taken."""
+
+
+class TooDeepError(UnreadableError):
+    """Something in it nests more deeply than is read."""
+
+
+class LeftOutError(ClusterError):
+    """An object of a collection is not kept as it is now; the collection itself is followed as before."""
+
+    def __init__(self, sentence: str, namespace: str = "", name: str = "") -> None:
+        super().__init__(sentence)
+        self.namespace = namespace
+        self.name = name
+        """"" where that is not known."""

@@ -14,66 +14,24 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from inflight.cluster.client import Client
-from inflight.cluster.errors import ApiError, ClusterError, TooLargeError, UnreachableError
+from inflight.cluster.errors import MAX_MESSAGE, ApiError, ClusterError, LeftOutError, TooDeepError, UnreachableError
+from inflight.cluster.listing import MAX_OBJECTS, Listing
+from inflight.cluster.wire import BEGINNING_BYTES, Event, Failure, Head, Key, LongLine, begin_event, read
 
-PAGE_LIMIT = 500
-"""Objects of a page; less where a page is too large."""
-LIST_SECONDS = 300.0
-"""A list that takes longer, or never ends, is given up: etcd forgets its version about then."""
 WATCH_SECONDS = (300, 600)
 """The server ends a watch somewhere between, so that many watchers do not come back at once."""
 GRACE_SECONDS = 30.0
 """After the end that was asked for; who is still silent then is cut off."""
 BACKOFF_SECONDS = (0.2, 30.0)
 BACKOFF_JITTER = 0.5
-MAX_OBJECTS = 100_000
 IDLE_SECONDS = 2.0
 """A watch that has been open for so long is whole, also where nothing happens."""
+STUCK_WATCHES = 3
+"""After so many that broke off at the same place nothing from there on can be read: a list gives another place."""
 
-Key = tuple[str, str]
-"""Namespace ("" where there is none) and name."""
 T = TypeVar("T")
-D = TypeVar("D", bound=msgspec.Struct)
 
 _log = logging.getLogger(__name__)
-
-
-class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
-    namespace: str | None = None
-    name: str = ""
-    resource_version: str = ""
-
-
-class _Head(msgspec.Struct, frozen=True):
-    """What every object begins with."""
-
-    metadata: _Metadata
-
-
-class _ListMetadata(msgspec.Struct, frozen=True, rename="camel"):
-    resource_version: str = ""
-    continue_: str | None = msgspec.field(name="continue", default=None)
-
-
-class _Page(msgspec.Struct, frozen=True):
-    metadata: _ListMetadata
-    items: list[msgspec.Raw] | None = None
-
-
-class _Event(msgspec.Struct, frozen=True):
-    type: str
-    object: msgspec.Raw
-
-
-class _Failure(msgspec.Struct, frozen=True):
-    """The Status in an event of the type ERROR."""
-
-    code: int = 0
-    message: str = ""
-
-
-class LeftOutError(ClusterError):
-    """An object of the collection is not kept as it is now; the collection itself is followed as before."""
 
 
 class _ExpiredError(Exception):
@@ -114,9 +72,12 @@ class Reflector(Generic[T]):
         self._version = ""
         self._was_good = False
         """The watch before the present wait."""
-        self._is_open = False
-        self._breaks_inside = False
-        """Watches are accepted, and broke off before anything came of them."""
+        self._is_open_in_vain = False
+        """The watch was accepted, and nothing has come of it yet."""
+        self._watches_in_vain = 0
+        """In a row: they broke off so."""
+        self._has_gap = False
+        """Something came in this watch that could not be read, and it is not known what of the copy is old now."""
         self._namespace = ""
         self.objects: dict[Key, T] = {}
         self.synced = asyncio.Event()
@@ -135,7 +96,7 @@ class Reflector(Generic[T]):
         # A deadline that ends in the same instant as a cancellation can swallow it; the count remains.
         while task is None or not task.cancelling():
             try:
-                self._was_good = self._is_open = False
+                self._was_good = self._is_open_in_vain = False
                 if not self._version:
                     await self._list()
                 await self._watch(wait)
@@ -145,7 +106,9 @@ class Reflector(Generic[T]):
                 if isinstance(error, ApiError) and error.code == 410:
                     self._version = ""
                 self.failures_in_a_row += 1
-                self._breaks_inside = self._is_open
+                self._watches_in_vain += self._is_open_in_vain
+                if self._watches_in_vain >= STUCK_WATCHES:
+                    self._version = ""
                 if self.broken_since is None:
                     self.broken_since = asyncio.get_running_loop().time()
                 self._failed(error)
@@ -155,44 +118,14 @@ class Reflector(Generic[T]):
             wait = wait if self._was_good else min(2 * wait, self._backoff_seconds[1])
 
     async def _list(self) -> None:
-        what = f"GET {self._path}"
-        try:
-            async with asyncio.timeout(LIST_SECONDS):
-                found, version = await self._pages(what)
-        except TimeoutError as error:
-            raise UnreachableError(f"{what}: the list did not end within {LIST_SECONDS:g} s") from error
-        self._version = version
+        listing = Listing(self._client, self._path, self._params, self._keep, self._left_out)
+        found, self._version = await listing.read()
         is_news = not self.synced.is_set() or found != self.objects
         self.objects = found
         self.synced.set()
         self._be_current()
         if is_news:
             self._changed(self.objects)
-
-    async def _pages(self, what: str) -> tuple[dict[Key, T], str]:
-        """All objects, and the version to watch from."""
-        found: dict[Key, T] = {}
-        limit, params = PAGE_LIMIT, dict(self._params)
-        while True:
-            params["limit"] = str(limit)
-            try:
-                content = await self._client.request("GET", self._path, params=params)
-            except TooLargeError:
-                if limit == 1:
-                    raise
-                limit //= 2
-                continue
-            page = _read(content, _Page, what)
-            for item in page.items or ():
-                key, _ = self._identity(item, what)
-                kept = self._kept(key, item)
-                if kept is not None:
-                    found[key] = kept
-            if len(found) > MAX_OBJECTS:
-                raise UnreachableError(f"{what}: the list has more than {MAX_OBJECTS} objects")
-            if not page.metadata.continue_:
-                return found, page.metadata.resource_version
-            params["continue"] = page.metadata.continue_
 
     async def _watch(self, wait: float) -> None:
         """Until the server ends it or it breaks off. If events came, or it lasted, the connection was a good one: what
@@ -209,20 +142,15 @@ class Reflector(Generic[T]):
         loop = asyncio.get_running_loop()
         now = loop.time
         async with self._client.lines(self._path, params, seconds + GRACE_SECONDS) as lines:
-            self._is_open = True
-            if not self._breaks_inside:
+            self._is_open_in_vain = True
+            if not self._watches_in_vain:
                 self._accepted()
             # One that breaks off at once, again and again, is no watch.
             idle = loop.call_later(IDLE_SECONDS, self._be_current)
             begun, got_something = now(), False
             try:
                 async for line in lines:
-                    if line is None:
-                        self._failed(
-                            LeftOutError(f"{self._path}: an object of a watch is too large, and stays as it was")
-                        )
-                    else:
-                        self._take(line)
+                    self._take(line)
                     self._be_current()
                     got_something = True
                 self._was_good = got_something
@@ -230,10 +158,14 @@ class Reflector(Generic[T]):
                 idle.cancel()
                 lasted = now() - begun
                 self._was_good |= lasted > self._backoff_seconds[1] or (got_something and lasted > wait)
+                if self._has_gap:
+                    self._version, self._has_gap = "", False
+        if not got_something and lasted < IDLE_SECONDS:
+            raise UnreachableError(f"GET {self._path}: the watch ended at once, and nothing had come of it")
 
     def _be_current(self) -> None:
         self.broken_since = None
-        self._breaks_inside = False
+        self._watches_in_vain, self._is_open_in_vain = 0, False
         self._accepted()
 
     def _accepted(self) -> None:
@@ -241,67 +173,95 @@ class Reflector(Generic[T]):
             self.failures_in_a_row = 0
             self._recovered()
 
-    def _take(self, line: bytes) -> None:
+    def _take(self, line: bytes | LongLine) -> None:
+        if isinstance(line, LongLine):
+            self._pass_over(line.beginning, "is too large to be read")
+            return
+        try:
+            self._take_event(line)
+        except TooDeepError:
+            self._pass_over(line[:BEGINNING_BYTES], "nests too deeply to be read")
+
+    def _take_event(self, line: bytes) -> None:
         what = f"the watch of {self._path}"
-        event = _read(line, _Event, what)
+        event = read(line, Event, what)
         if event.type == "ERROR":
-            failure = _read(event.object, _Failure, what)
+            failure = read(event.object, Failure, what)
             if failure.code == 410:
                 raise _ExpiredError
-            raise UnreachableError(f"{what} ended: {failure.message}")
+            raise UnreachableError(f"{what} ended: {failure.message[:MAX_MESSAGE]}")
         if event.type == "BOOKMARK":
-            self._version = _version(_read(event.object, _Head, what), what)
+            self._version = _version(read(event.object, Head, what), what)
             return
         if event.type not in {"ADDED", "MODIFIED", "DELETED"}:
             raise UnreachableError(f"{what}: an event of the unknown type {event.type[:40]!r}")
-        key, version = self._identity(event.object, what)
-        before = self.objects.get(key)
+        key, head = self._identity(event.object, what)
         now = None if event.type == "DELETED" else self._kept(key, event.object)
-        self._version = _version(version, what)
+        self._version = _version(head, what)
+        self._set(key, now)
+
+    def _pass_over(self, beginning: bytes, why: str) -> None:
+        """An event that cannot be read. What came of it is known again from the next list, if it is not known now."""
+        kind, head = begin_event(beginning)
+        key = head.key
+        sentence = f"the watch of {self._path}: {_name(key)} {why}; it is left out, or stays as it was"
+        self._failed(LeftOutError(sentence, *key))
+        if kind == "DELETED" and head.metadata.name:
+            self._set(key, None)
+        self._version = head.metadata.resource_version or self._version
+        self._has_gap |= not (kind and head.metadata.name and head.metadata.resource_version)
+
+    def _set(self, key: Key, now: T | None) -> None:
+        """What is kept of an object from now on; None for nothing."""
+        before = self.objects.get(key)
         if now is None:
             self.objects.pop(key, None)
         elif now == before:
             # Status updates and heartbeats: nothing of what is kept has changed.
             return
         elif before is None and len(self.objects) >= MAX_OBJECTS:
-            self._failed(
-                UnreachableError(f"{what}: there are more than {MAX_OBJECTS} objects; the others are left out")
-            )
+            sentence = f"the watch of {self._path}: there are more than {MAX_OBJECTS} objects; the others are left out"
+            self._failed(UnreachableError(sentence))
             return
         else:
             self.objects[key] = now
         if now is not None or before is not None:
             self._changed(self.objects)
 
-    def _identity(self, item: msgspec.Raw, what: str) -> tuple[Key, _Head]:
-        head = _read(item, _Head, what)
-        if not head.metadata.name:
+    def _keep(self, item: msgspec.Raw, what: str) -> tuple[Key, T | None]:
+        key, _ = self._identity(item, what)
+        return key, self._kept(key, item)
+
+    def _identity(self, item: msgspec.Raw, what: str) -> tuple[Key, Head]:
+        head = read(item, Head, what)
+        namespace, name = head.key
+        if not name:
             raise UnreachableError(f"{what}: an object without a name")
-        namespace = head.metadata.namespace or ""
         # Objects come by namespace: thousands of keys then share one text.
         self._namespace = self._namespace if namespace == self._namespace else namespace
-        return (self._namespace, head.metadata.name), head
+        return (self._namespace, name), head
 
     def _kept(self, key: Key, item: msgspec.Raw) -> T | None:
         try:
             return self._decode(self._item.decode(item))
         except Exception as error:  # noqa: BLE001 - one object, however strange, must not hold up the others
-            where = f"{self._path}: the object {'/'.join(part for part in key if part)[:300]} cannot be read"
-            self._failed(LeftOutError(f"{where}, and stays as it was: {error}"))
-            return self.objects.get(key)
+            sentence = f"{self._path}: {_name(key)} cannot be read, and stays as it was: {str(error)[:MAX_MESSAGE]}"
+            return self._left_out(key, LeftOutError(sentence, *key))
+
+    def _left_out(self, key: Key, error: LeftOutError) -> T | None:
+        """What stays of it."""
+        self._failed(error)
+        return self.objects.get(key)
 
     def _log_failure(self, error: ClusterError) -> None:
         _log.warning("event=watch_failed path=%s why=%r", self._path, str(error))
 
 
-def _read(content: bytes | msgspec.Raw, wanted: type[D], what: str) -> D:
-    try:
-        return msgspec.json.decode(content, type=wanted)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise UnreachableError(f"{what}: the answer is not what an API server gives: {error}") from error
+def _name(key: Key) -> str:
+    return f"the object {'/'.join(part for part in key if part)[:300]}" if key[1] else "an object"
 
 
-def _version(head: _Head, what: str) -> str:
+def _version(head: Head, what: str) -> str:
     if not head.metadata.resource_version:
         raise UnreachableError(f"{what}: an object without a resourceVersion")
     return head.metadata.resource_version

@@ -8,12 +8,18 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from inflight.cluster import ApiError, Client, ClusterError, Reflector
-from inflight.cluster.reflector import BACKOFF_SECONDS, Key, LeftOutError
+from inflight.cluster.errors import LeftOutError
+from inflight.cluster.reflector import BACKOFF_SECONDS
+from inflight.cluster.wire import Key
 from inflight.discovery.grants import how_to_grant
 from inflight.discovery.problems import Problem, ProblemKind
 from inflight.signals.foreign import printable
 
 T = TypeVar("T")
+
+MAX_TOLD_NAMESPACES = 500
+MAX_TOLD_OBJECTS = 5
+"""Of a namespace, of all that were left out in the life of the process."""
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +99,8 @@ class FollowedCollection(Generic[T]):
         self.collection = collection
         self.problem: Problem | None = None
         self._changed = changed
-        self._has_told_of_left_out = False
+        self._told_of: dict[str, set[str]] = {}
+        """Objects that were left out, by namespace."""
         self._reflector: Reflector[T] = Reflector(
             client,
             collection.path,
@@ -136,10 +143,7 @@ class FollowedCollection(Generic[T]):
     def _fail(self, error: ClusterError) -> None:
         collection = self.collection
         if isinstance(error, LeftOutError):
-            # Once: an object that cannot be read comes again with each of its changes.
-            if not self._has_told_of_left_out:
-                _log.warning("event=object_left_out namespace=%s why=%r", collection.namespace, printable(str(error)))
-            self._has_told_of_left_out = True
+            self._tell_of(error)
             return
         kept = "; what was known stays in use" if self.is_synced else ""
         if isinstance(error, ApiError) and error.code == 403:
@@ -155,6 +159,20 @@ class FollowedCollection(Generic[T]):
         if problem != self.problem:
             self.problem = problem
             self._changed()
+
+    def _tell_of(self, error: LeftOutError) -> None:
+        """Once of each object: one that cannot be read comes again with each of its changes. A few of a namespace, so
+        that one where many are so hides no other.
+        """
+        if error.namespace not in self._told_of and len(self._told_of) >= MAX_TOLD_NAMESPACES:
+            return
+        told = self._told_of.setdefault(error.namespace, set())
+        if error.name in told or len(told) >= MAX_TOLD_OBJECTS:
+            return
+        told.add(error.name)
+        more = " more=not_logged_of_this_namespace" if len(told) == MAX_TOLD_OBJECTS else ""
+        namespace, why = printable(error.namespace[:63]), printable(str(error))
+        _log.warning("event=object_left_out namespace=%s%s why=%r", namespace, more, why)
 
     def _recover(self) -> None:
         if self.problem is not None:
