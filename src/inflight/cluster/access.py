@@ -48,10 +48,6 @@ class Authorizer:
         self._client = client
         self._reviews: Reviews[bytes, Verdict] = Reviews(now=now)
 
-    @property
-    def asked(self) -> int:
-        return self._reviews.asked
-
     async def review(self, user: User, attributes: Attributes) -> Verdict:
         """Raises ReviewError where the cluster cannot be asked."""
         if MASTERS_GROUP in user.groups:

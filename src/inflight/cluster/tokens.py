@@ -49,10 +49,6 @@ class TokenReviewer:
         self._key = secrets.token_bytes(32)
         self._reviews: Reviews[bytes, User | None] = Reviews(max_kept=MAX_KEPT, now=now)
 
-    @property
-    def asked(self) -> int:
-        return self._reviews.asked
-
     async def identify(self, token: str) -> User | None:
         """The user, or None where the cluster does not know the token. Raises ReviewError."""
         if len(token) > MAX_TOKEN_BYTES:

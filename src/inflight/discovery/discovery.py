@@ -243,6 +243,8 @@ class Discovery:
         if self._are_autoscalers_new and any(collection.is_synced for collection in self._autoscalers):
             self._are_autoscalers_new = False
             is_news = self._follow(group)
+        # Asked before: what is said while others are put together is put together the next time.
+        is_all_said = not self._not_ready()
         now = self._now()
         due = [each for each in self._namespaces.values() if each.is_dirty and each.rests_until <= now]
         for namespace in sorted(due, key=lambda namespace: namespace.took_seconds):
@@ -254,7 +256,7 @@ class Discovery:
         if is_news:
             self._tell()
         self._problems.update(self._all_problems())
-        if not self._is_ready and not self._not_ready():
+        if not self._is_ready and is_all_said:
             self._is_ready = True
             _log.info("event=discovery_synced autoscalers=%d pods=%d", self.stats.autoscalers, self.stats.pods)
 

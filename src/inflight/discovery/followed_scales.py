@@ -64,8 +64,9 @@ class FollowedScales:
         return [scale.problem for scale in self._scales.values() if scale.problem is not None]
 
     def why_not_read(self) -> str:
-        """A sentence until each has been tried once; "" from then on."""
-        unread = [scale for scale in self._scales.values() if not scale.was_read]
+        """A sentence until each has been tried once, or another of its group had no answer; "" from then on."""
+        is_silent = self._reader.is_silent
+        unread = [each for each in self._scales.values() if not (each.was_read or is_silent(each.workload.group))]
         if not unread:
             return ""
         more = f" and of {len(unread) - 1} more workloads" if len(unread) > 1 else ""

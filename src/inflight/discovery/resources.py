@@ -5,15 +5,14 @@ is not served another one of the group is used.
 Source: k8s.io/kubernetes 1.37 pkg/controller/podautoscaler/horizontal.go (`RESTMappings` of the group and kind).
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import quote
-from weakref import WeakValueDictionary
 
 import msgspec
 
 from inflight.cluster import ApiError, Client, UnreachableError
+from inflight.cluster.once import Once
 from inflight.discovery.workloads import WorkloadRef
 from inflight.objects.names import dns_label_problems, dns_subdomain_problems, path_segment_problems
 from inflight.signals.foreign import printable
@@ -87,7 +86,7 @@ class Resources:
         self._client = client
         self._now = now
         self._documents: dict[tuple[str, str], _Document] = {}
-        self._reading: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._reading: Once[tuple[str, str], _Document] = Once()
 
     async def find(self, workload: WorkloadRef) -> Resource:
         """The kind of a workload. Raises UnknownKindError, and ClusterError where the cluster does not say."""
@@ -114,16 +113,19 @@ class Resources:
             del self._documents[resource.group, resource.version]
 
     async def _in_version(self, group: str, version: str, kind: str) -> Resource | None:
-        # One at a time of one document: a hundred HPAs of one kind ask once, and a group that hangs holds up no other.
-        lock = self._reading.get((group, version)) or self._reading.setdefault((group, version), asyncio.Lock())
-        async with lock:
-            document = self._documents.get((group, version))
-            if document is None or self._is_old(document, kind):
-                document = _Document(self._now(), await self._read(group, version))
-                while len(self._documents) >= MAX_KEPT:
-                    del self._documents[next(iter(self._documents))]
-                self._documents[group, version] = document
+        key = group, version
+        document = self._documents.get(key)
+        if document is None or self._is_old(document, kind):
+            # A hundred HPAs of one kind ask once, and a group that hangs holds up no other.
+            document = await self._reading.get(key, lambda: self._read_document(group, version))
         return document.kinds.get(kind) if document.kinds is not None else None
+
+    async def _read_document(self, group: str, version: str) -> _Document:
+        document = _Document(self._now(), await self._read(group, version))
+        while len(self._documents) >= MAX_KEPT:
+            del self._documents[next(iter(self._documents))]
+        self._documents[group, version] = document
+        return document
 
     def _is_old(self, document: _Document, kind: str) -> bool:
         has_it = document.kinds is not None and kind in document.kinds

@@ -7,7 +7,8 @@ each time. What was read last stays: a break is no news about pods.
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -26,6 +27,10 @@ SHORTEST_SECONDS = 1.0
 JITTER = 0.2
 AT_ONCE = 8
 """Reads at the same time: half of the connections of a client."""
+SILENT_AT_ONCE = 2
+"""Of groups that gave no answer the last time, as an aggregated API that hangs: the others do not wait for these."""
+MAX_SILENT = 200
+"""Groups that are remembered as such."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +55,32 @@ class ScaleReader:
         self.read_seconds = read_seconds
         self.shortest_seconds = shortest_seconds
         self.is_limited = is_limited
-        self.turn = asyncio.Semaphore(AT_ONCE)
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns_of_silent = asyncio.Semaphore(SILENT_AT_ONCE)
+        self._silent: dict[str, None] = {}
+
+    @asynccontextmanager
+    async def turn(self, group: str) -> AsyncIterator[None]:
+        """One at a time of those that there are, for a question about a group."""
+        while True:
+            is_silent = self.is_silent(group)
+            async with self._turns_of_silent if is_silent else self._turns:
+                # It may have been found to be the other while this one waited.
+                if self.is_silent(group) == is_silent:
+                    yield
+                    return
+
+    def is_silent(self, group: str) -> bool:
+        """Whether the last question about it had no answer."""
+        return group in self._silent
+
+    def note(self, group: str, *, answered: bool) -> None:
+        """How a question about a group ended."""
+        self._silent.pop(group, None)
+        if not answered:
+            while len(self._silent) >= MAX_SILENT:
+                del self._silent[next(iter(self._silent))]
+            self._silent[group] = None
 
 
 class FollowedScale:
@@ -99,7 +129,7 @@ class FollowedScale:
         # A deadline that ends in the same instant as a cancellation can swallow it; the count remains.
         while task is None or not task.cancelling():
             self._soon.clear()
-            async with self._reader.turn:
+            async with self._reader.turn(self.workload.group):
                 await self._look()
             usual = self._reader.read_seconds
             if self.problem is None and self._has_pods:
@@ -123,7 +153,7 @@ class FollowedScale:
     async def _look(self) -> None:
         before = (self.known, self.problem, self.was_read)
         had_pods = self._has_pods
-        resource = None
+        resource, answered = None, True
         try:
             self.resource = resource = await self._reader.resources.find(self.workload)
             self._said = await self._read(resource)
@@ -135,10 +165,12 @@ class FollowedScale:
         except ApiError as error:
             self._refused(error, resource)
         except ClusterError as error:
+            answered = False
             self._fail("scale_unknown", f"the scale of {self._name} cannot be read: {error}")
         except Exception:  # noqa: BLE001 - a fault of ours that one object brings to light must not stop the others
             _log.exception("event=discovery_fault namespace=%s", self.workload.namespace)
             self._fail("scale_unknown", f"the scale of {self._name}: a fault of Inflight; its log has the details")
+        self._reader.note(self.workload.group, answered=answered)
         self.was_read = True
         self._was_read_without_pods = not had_pods
         if (self.known, self.problem, self.was_read) != before:
