@@ -6,7 +6,7 @@ from inflight.signals.catalogue import Catalogue
 from inflight.signals.exposition.layout import Layout
 from inflight.signals.plan import Plan
 
-MAX_LAYOUT_BYTES = 128 << 20
+MAX_LAYOUT_BYTES = 96 << 20
 MAX_PER_SHAPE = 4
 """Layouts of one number of lines that a page is held against; each pod's own last one comes before them."""
 _ADMITTED = 8
@@ -17,13 +17,24 @@ a few more than fit would drive each other out before they come again."""
 class Known:
     """A layout and what to do with its values. `forced`: the engine that the reader was told, None where it looked."""
 
-    def __init__(self, layout: Layout, plan: Plan, catalogue: Catalogue, forced: str | None, size_bytes: int) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        plan: Plan,
+        catalogue: Catalogue,
+        forced: str | None,
+        *,
+        size_bytes: int,
+        reading_bytes: int,
+    ) -> None:
         self.layout = layout
         self.plan = plan
         self.catalogue = catalogue
         self.forced = forced
         self.size_bytes = size_bytes
-        """Roughly what is kept of it in memory."""
+        """What is kept of it in memory, at most."""
+        self.reading_bytes = reading_bytes
+        """What each page's reading keeps."""
         self.is_new = True
 
 

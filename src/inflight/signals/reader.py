@@ -23,6 +23,7 @@ from inflight.signals.layouts import Known, LayoutCache
 from inflight.signals.plan import make_plan
 from inflight.signals.readings import PageReading
 from inflight.signals.select import Rows
+from inflight.signals.sizes import kept_bytes
 
 
 class Learned(NamedTuple):
@@ -30,6 +31,8 @@ class Learned(NamedTuple):
 
     reading: PageReading
     known: Known | None
+    kept_bytes: int
+    """What keeping the reading takes of memory."""
 
 
 class PageReader:
@@ -55,6 +58,10 @@ class PageReader:
         self._owner = owner
         self._last: ReferenceType[Known] | None = None
         """Weak, so that what is kept of a layout is bounded by the cache, however many readers there are."""
+        self.kept_bytes = 0
+        """What keeping the reading of the last page takes of memory."""
+        self.changed = True
+        """Whether the last page had another layout than the one before, so that they share nothing."""
 
     def read(self, body: bytes, open_metrics: bool | None = None) -> PageReading:
         """What the page says. Raises PageError for a body that is no usable page.
@@ -79,9 +86,10 @@ class PageReader:
 
     def keep(self, learned: Learned) -> PageReading:
         """Remember how this page was read."""
-        known = learned.known
+        known, self.kept_bytes = learned.known, learned.kept_bytes
+        self.changed = known is None or self._last is None or self._last() is not known
         if known is not None:
-            if self._last is None or self._last() is not known:
+            if self.changed:
                 self._last = ref(known)
             if known.is_new:
                 known.is_new = False
@@ -98,15 +106,17 @@ class PageReader:
         dialect = check_page(body, open_metrics, self._max_bytes)
         engine = self._engine or detect(self._catalogue, body)
         if engine is None:
-            return Learned(PageReading(None, {}, prefixes=prefixes_on(body)), None)
+            return Learned(PageReading(None, {}, prefixes=prefixes_on(body)), None, 0)
         lines = split_lines(body)
         found = scan(lines, engine.wanted, dialect, plain=b"\t" not in body and b"\r" not in body)
         plan = make_plan(self._catalogue, engine, rows_of(found))
-        known = None
+        reading = plan.read(found.values, found.sampled_at)
+        kept, known = kept_bytes(reading), None
         if not found.broken and b"\r" not in body:
             layout = Layout(whole_lines(body), found)
-            known = Known(layout, plan, self._catalogue, self._forced, _size_bytes(body, found))
-        return Learned(plan.read(found.values, found.sampled_at), known)
+            size = _size_bytes(body, found)
+            known = Known(layout, plan, self._catalogue, self._forced, size_bytes=size, reading_bytes=kept)
+        return Learned(reading, known, kept)
 
     def _read_known(self, candidates: Sequence[Known], body: bytes, open_metrics: bool | None) -> Learned | None:
         if not candidates or not may_be_remembered(body, open_metrics, self._max_bytes):
@@ -115,14 +125,14 @@ class PageReader:
         for known in candidates:
             found = known.layout.values(lines, dialect)
             if found is not None:
-                return Learned(known.plan.read(*found), known)
+                return Learned(known.plan.read(*found), known, known.reading_bytes)
         return None
 
 
 def _size_bytes(body: bytes, found: Scan) -> int:
-    """About what a layout of this page keeps in memory."""
+    """What a layout of this page keeps in memory at most; of a page as engines write it, two thirds of that."""
     labels = sum(map(len, found.labels))
-    return len(body) + 100 * len(found.ends) + 120 * labels
+    return len(body) + 100 * len(found.ends) + 180 * labels
 
 
 def read_page(catalogue: Catalogue, page: Page, body: bytes, engine: str | None = None) -> PageReading:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 LINES_A_MINUTE = 120
 LINES_OF_A_NAMESPACE = 30
 _MINUTE_SECONDS = 60.0
+_NAMED = 5
 
 
 class BoundedLog:
@@ -32,15 +33,15 @@ class BoundedLog:
         self._lines = 0
         self._lines_of: Counter[str] = Counter()
         self._left_out = 0
-        self._namespaces_cut_short: set[str] = set()
+        self._left_out_of: Counter[str] = Counter()
 
     def say(self, level: int, namespace: str, form: str, *values: object) -> None:
         """One line about the namespace ("" where it concerns none), if there is room for it in this minute."""
         self.turn_over()
         if self._lines >= self._most or (namespace and self._lines_of[namespace] >= self._most_of_a_namespace):
             self._left_out += 1
-            if len(self._namespaces_cut_short) < self._most:
-                self._namespaces_cut_short.add(namespace)
+            if namespace in self._left_out_of or len(self._left_out_of) < self._most:
+                self._left_out_of[namespace] += 1
             return
         self._lines += 1
         self._lines_of[namespace] += 1
@@ -51,11 +52,11 @@ class BoundedLog:
         now = self._now()
         if now - self._began < _MINUTE_SECONDS:
             return
-        left_out, names = self._left_out, sorted(self._namespaces_cut_short)
+        left_out, names = self._left_out, [name for name, _ in self._left_out_of.most_common(_NAMED + 1)]
         self._began, self._lines, self._left_out = now, 0, 0
         self._lines_of.clear()
-        self._namespaces_cut_short.clear()
+        self._left_out_of.clear()
         if left_out:
-            told = ",".join(names[:5]) + (",..." if len(names) > 5 else "")
+            told = ",".join(names[:_NAMED]) + (",..." if len(names) > _NAMED else "")
             form = "event=lines_left_out what=%s lines=%d namespaces=%s why='too many in a minute'"
             self._log.warning(form, self._what, left_out, told)

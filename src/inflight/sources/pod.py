@@ -51,6 +51,7 @@ class WatchedPod:
         settles_at: float | None = None,
     ) -> None:
         self.target = target
+        self._window_seconds = window_seconds
         self.series = PodSeries(window_seconds, reported)
         self.reader = readers.reader(target)
         self.failure: Failure | None = None
@@ -126,6 +127,11 @@ class WatchedPod:
     def is_elsewhere(self, reading: PageReading) -> bool:
         """Whether a page is not the one that is looked for, and that one may be at another place."""
         return self.places.searching and not shows_engine(reading, self.target.engine)
+
+    def forget_pages(self) -> None:
+        """Nothing of its pages is kept; that it has reported is."""
+        self.series = PodSeries(self._window_seconds, self.series.reported)
+        self._samples.clear()
 
     def succeeded(self) -> None:
         """The page is there, and in the series."""

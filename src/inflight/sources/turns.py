@@ -6,6 +6,7 @@ the rest waits for the next; namespaces take turns by the time that they have ha
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -19,6 +20,9 @@ START_SECONDS = 0.0004
 """What one scrape takes of the loop beside the reading of its page, on a slow core."""
 LARGEST_THREAD_SHARE = 0.5
 """Of a core, for reading beside the loop: Python runs one of them at a time."""
+SWITCH_SECONDS = 0.0005
+"""How long the loop waits for the thread to make way, as it does before most of its callbacks; usually Python's 5 ms,
+with which the loop was a tenth of a second late while large pages were read."""
 
 T = TypeVar("T")
 
@@ -102,6 +106,7 @@ class ThreadTurns:
         self._executor = executor
         self._queue: FairQueue[_Waiting] = FairQueue()
         self._busy = False
+        self._usual_switch_seconds = sys.getswitchinterval()
 
     async def do(self, namespace: str, work: Callable[[], T]) -> T:
         """Does the work in the thread, when it is its turn."""
@@ -118,6 +123,7 @@ class ThreadTurns:
             if waiting.done.cancelled():
                 continue
             self._busy = True
+            sys.setswitchinterval(SWITCH_SECONDS)
             running = self._loop.run_in_executor(self._executor, _timed, waiting.work)
             running.add_done_callback(
                 lambda ran, namespace=namespace, waiting=waiting: self._done(ran, namespace, waiting)  # type: ignore[misc]
@@ -126,6 +132,7 @@ class ThreadTurns:
     def _done(
         self, ran: asyncio.Future[tuple[Any, Exception | None, float]], namespace: str, waiting: _Waiting
     ) -> None:
+        sys.setswitchinterval(self._usual_switch_seconds)
         if ran.cancelled():
             return
         result, error, seconds = ran.result()

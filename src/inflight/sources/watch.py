@@ -7,10 +7,16 @@ from collections.abc import Iterable
 from inflight.sources import schedule
 from inflight.sources.bounded_log import BoundedLog
 from inflight.sources.clock import Clock
+from inflight.sources.holdings import Holdings
 from inflight.sources.pod import WatchedPod
 from inflight.sources.scrape import Failure
 from inflight.sources.scraper import Scraped, Scraper
 from inflight.sources.stats import Counters
+
+_NO_ROOM = (
+    "the page is large, and what large pages say is kept within limits that its namespace has used up: fewer samples or"
+    " labels on its pages, or fewer such pods"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +42,7 @@ class Watch:
         self._woken: set[WatchedPod] = set()
         """While they were being asked: they are asked once more at once."""
         self._seen: dict[WatchedPod, _State] = {}
+        self._holdings = Holdings()
         self.news = BoundedLog(_log, asyncio.get_running_loop().time, "pods")
 
     def follow(self, pods: Iterable[WatchedPod]) -> None:
@@ -45,6 +52,7 @@ class Watch:
             self._tasks.pop(pod).cancel()
             self._asleep.discard(pod)
             self._woken.discard(pod)
+            self._holdings.release(pod)
             del self._seen[pod]
         for pod in wanted:
             state = _state(pod)
@@ -122,6 +130,11 @@ class Watch:
             return
         if pod.is_elsewhere(outcome):
             self._fail(pod, Failure("content", "no known engine's page"))
+            return
+        reader = pod.reader
+        if not self._holdings.claim(pod, pod.target.namespace, reader.kept_bytes, changed=reader.changed):
+            pod.forget_pages()
+            self._fail(pod, Failure("too_large", _NO_ROOM))
             return
         if pod.failure is not None:
             self._tell(logging.INFO, pod, "event=pod_answers namespace=%s pod=%s")

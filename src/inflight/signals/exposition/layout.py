@@ -45,7 +45,9 @@ class Layout:
         beyond: dict[bytes, bytes] = {}
         self._beyond = [beyond.setdefault(head, head + b"\xff") for head in self._heads]
         self._unwanted = len(unwanted)
-        self._tails = [slice(start, None) for start in scan.starts]
+        # One slice for each start: Python's garbage collector has to look at every slice that there is.
+        slices = {start: slice(start, None) for start in set(scan.starts)}
+        self._tails = [slices[start] for start in scan.starts]
 
     def values(self, lines: Sequence[bytes], open_metrics: bool) -> tuple[list[float], float | None] | None:
         """The wanted values of a page of this layout, in the scan's order, and their oldest time; else None."""
