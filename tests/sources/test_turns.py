@@ -296,20 +296,22 @@ def test_a_namespace_fills_its_share_of_the_log_and_no_more(caplog: pytest.LogCa
             log.say(logging.INFO, "noisy", "noisy %d", number)
         log.say(logging.WARNING, "quiet", "quiet")
         assert caplog.messages == ["noisy 0", "noisy 1", "noisy 2", "noisy 3", "quiet"]
-        for number in range(50):
-            log.say(logging.INFO, f"many-{number}", "many")
-        assert len(caplog.messages) == 10
+        for _ in range(20):
+            for number in range(50):
+                log.say(logging.INFO, f"many-{number}", "many")
+        # The first line of ten namespaces, and ten more.
+        assert len(caplog.messages) == 20
         log.turn_over()
         now += 60
         log.turn_over()
-        assert caplog.messages[10:] == [
-            "event=lines_left_out what=pods lines=91 namespaces=noisy,many-5,many-6,many-7,many-8,..."
+        assert caplog.messages[20:] == [
+            "event=lines_left_out what=pods lines=1031 namespaces=noisy,many-8,many-9,many-10,many-11,..."
             " why='too many in a minute'"
         ]
         log.say(logging.INFO, "noisy", "again")
         now += 60
         log.turn_over()
-        assert caplog.messages[11:] == ["again"]
+        assert caplog.messages[21:] == ["again"]
 
 
 def test_strain_is_told_when_it_begins_and_when_it_ends() -> None:

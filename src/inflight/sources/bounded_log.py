@@ -1,5 +1,5 @@
 """Log lines about pods and objects of many namespaces, so many a minute: whoever makes theirs flap fills no log, and
-hides nobody else's news. What was left out is counted.
+hides nobody else's news. What was left out is counted. At most twice LINES_A_MINUTE are written.
 """
 
 import logging
@@ -38,14 +38,23 @@ class BoundedLog:
     def say(self, level: int, namespace: str, form: str, *values: object) -> None:
         """One line about the namespace ("" where it concerns none), if there is room for it in this minute."""
         self.turn_over()
-        if self._lines >= self._most or (namespace and self._lines_of[namespace] >= self._most_of_a_namespace):
+        if not self._has_room(namespace):
             self._left_out += 1
             if namespace in self._left_out_of or len(self._left_out_of) < self._most:
                 self._left_out_of[namespace] += 1
             return
-        self._lines += 1
         self._lines_of[namespace] += 1
         self._log.log(level, form, *values)
+
+    def _has_room(self, namespace: str) -> bool:
+        """Takes a line of this minute. The first of a namespace has room where others have used theirs up."""
+        of_this = self._lines_of[namespace]
+        if not of_this and len(self._lines_of) < self._most:
+            return True
+        if not of_this or of_this >= self._most_of_a_namespace or self._lines >= self._most:
+            return False
+        self._lines += 1
+        return True
 
     def turn_over(self) -> None:
         """Begins another minute where it is time, and tells what the last left out. To be called now and then."""

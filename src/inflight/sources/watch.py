@@ -134,6 +134,7 @@ class Watch:
         reader = pod.reader
         if not self._holdings.claim(pod, pod.target.namespace, reader.kept_bytes, changed=reader.changed):
             pod.forget_pages()
+            self._counters.failures["too_large"] += 1
             self._fail(pod, Failure("too_large", _NO_ROOM))
             return
         if pod.failure is not None:
