@@ -61,7 +61,6 @@ class ControlPlane:
         self.url = f"https://127.0.0.1:{self.port}"
         self.proxy_url = f"https://127.0.0.1:{self._proxy_port}"
         self.admin_kubeconfig = folder / "admin.kubeconfig"
-        self.inflight_kubeconfig = folder / "inflight.kubeconfig"
         self.controllers_token = secrets.token_urlsafe()
 
     def start(self) -> None:
@@ -84,9 +83,15 @@ class ControlPlane:
              f"--root-ca-file={self.folder / 'cluster-ca.pem'}", *self.hpa_flags],
         )  # fmt: skip
 
+    def restart_one(self, name: str) -> None:
+        """Another process with the same command, which begins with an empty memory."""
+        [old] = [process for process in self._processes if process.name == name]
+        self.stop_one(name)
+        self.spawn(name, old.command, old.environment)
+
     def start_apiserver(self) -> None:
         """Also for a second time, after `stop_one`."""
-        self.spawn("kube-apiserver", [self._programs.kube_apiserver, *self._apiserver_flags()])
+        self.spawn("kube-apiserver", [self._programs.kube_apiserver, *self.apiserver_flags()])
         self._wait_ready()
 
     def spawn(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Process:
@@ -154,7 +159,6 @@ class ControlPlane:
         proxy.issue("front-proxy", "front-proxy-client")
         proxy.issue("stranger-proxy", "somebody-else")
         cluster.issue("admin", "admin", groups=("system:masters",))
-        cluster.issue("inflight", INFLIGHT_USER, groups=INFLIGHT_GROUPS)
         cluster.issue("nobody", "nobody")
         cluster.issue("false-proxy", "front-proxy-client")
         serving.issue("serving", "inflight", hosts=SERVING_HOSTS)
@@ -162,7 +166,7 @@ class ControlPlane:
         tokens = self.folder / "tokens.csv"
         tokens.touch(mode=0o600)
         tokens.write_text(f"{self.controllers_token},{CONTROLLER_MANAGER},controllers\n")
-        for user in ("admin", "inflight", "nobody"):
+        for user in ("admin", "nobody"):
             certificate = {"client-certificate": f"{user}.pem", "client-key": f"{user}.key"}
             self._write_kubeconfig(user, certificate, self.url)
         url = self.url if self.recording is None else self.proxy_url
@@ -181,7 +185,7 @@ class ControlPlane:
         }
         file.write_text(json.dumps(document, indent=2) + "\n")
 
-    def _apiserver_flags(self) -> list[str]:
+    def apiserver_flags(self) -> list[str]:
         at = self.folder
         return [
             f"--etcd-servers={self.etcd_url}",

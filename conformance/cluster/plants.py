@@ -47,12 +47,12 @@ def _other_load(change: Callable[[int], int]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _any_proxy() -> Iterator[None]:
-    flags = ControlPlane._apiserver_flags
+    flags = ControlPlane.apiserver_flags
 
     def allowing(self: ControlPlane) -> list[str]:
         return [each for each in flags(self) if not each.startswith("--requestheader-allowed-names")]
 
-    with mock.patch.object(ControlPlane, "_apiserver_flags", allowing):
+    with mock.patch.object(ControlPlane, "apiserver_flags", allowing):
         yield
 
 

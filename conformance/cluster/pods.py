@@ -3,7 +3,8 @@
 
 Each pod has an address of its own in 127.0.0.0/8 and a real process behind it: an emulated engine, or Inflight itself.
 It is Running from the start, Ready while its probe says so; what ends by itself is started again and counted; a pod
-that is deleted is ended and then taken out of the API.
+that is deleted is ended and then taken out of the API. A pod that the machine has no memory for stays Pending, and its
+condition says why, as where a scheduler finds no node.
 """
 
 import asyncio
@@ -24,6 +25,15 @@ PODS = "/api/v1/pods"
 PROBE_SECONDS = 0.2
 STEADY_PROBE_SECONDS = 1.0
 RETRY_SECONDS = 0.2
+POD_KIB = 40 << 10
+"""Of an emulated engine, what it does not share with the others (30 MiB), and the kernel's part."""
+SPARE_KIB = 1 << 20
+"""For Inflight, for what the control plane grows by, and for whoever else is there."""
+MOST_PODS = 1000
+STARTS_AT_ONCE = 8
+"""On two cores a Python that starts takes most of a second, and a hundred at once keep everybody waiting."""
+START_SECONDS = 5.0
+"""Others do not wait longer for it: it may be one that loads its weights."""
 MERGE = "application/strategic-merge-patch+json"
 
 _log = logging.getLogger(__name__)
@@ -78,7 +88,16 @@ class Kubelet:
     `make` gives what is in a pod, or None for an engine as `plays` has it under the pod's label `app`.
     """
 
-    def __init__(self, client: Client, folder: Path, make: Callable[[Pod], Content | None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        folder: Path,
+        make: Callable[[Pod], Content | None] = lambda _: None,
+        *,
+        most: int | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`most` pods at a time, by default as many as there is memory for; `say` is told when one has to wait."""
         self._client = client
         self._log = folder / "emulators.log"
         self._make = make
@@ -90,9 +109,16 @@ class Kubelet:
         self.plays: dict[str, Play] = {}
         self.changed: Callable[[], None] = lambda: None
         """Told whenever a pod has become Ready, is so no longer, or has gone."""
+        self.most = _room() if most is None else most
+        self._say = say
+        self._waiting: set[str] = set()
+        """Pods without a place, by uid."""
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         # A block of its own, so that two runs on one machine do not meet.
-        block = f"127.{64 + secrets.randbelow(128)}.{secrets.randbelow(256)}"
-        self._addresses = [f"{block}.{last}" for last in range(250, 1, -1)]
+        block = f"127.{64 + secrets.randbelow(128)}"
+        third = secrets.randbelow(256)
+        places = (divmod(number, 249) for number in range(self.most))
+        self._addresses = [f"{block}.{(third + more) % 256}.{last + 2}" for more, last in places][::-1]
 
     def of(self, app: str, namespace: str = "") -> list[Pod]:
         """The Ready pods with this label `app`."""
@@ -109,14 +135,43 @@ class Kubelet:
             while True:
                 await self._news.wait()
                 self._news.clear()
-                there = {plain["metadata"]["uid"]: plain for plain in self._reflector.objects.values()}
+                objects = self._reflector.objects.values()
+                there: dict[str, Plain] = {plain["metadata"]["uid"]: plain for plain in objects}
+                    plain["metadata"]["uid"]: plain for plain in self._reflector.objects.values()
+                }
                 for uid, pod in self.pods.items():
                     if uid not in there or "deletionTimestamp" in there[uid]["metadata"]:
                         pod.deleted.set()
-                for uid, plain in there.items():
-                    if uid not in self.pods:
-                        self.pods[uid] = pod = Pod(plain, self._addresses.pop())
-                        group.create_task(self._live(pod))
+                new: list[Plain] = [plain for uid, plain in there.items() if uid not in self.pods]
+                for plain in new[: len(self._addresses)]:
+                    pod = Pod(plain, self._addresses.pop())
+                    self.pods[pod.uid] = pod
+                    group.create_task(self._live(pod))
+                for plain in self._without_a_place(there):
+                    group.create_task(self._leave_pending(plain))
+
+    def _without_a_place(self, there: Mapping[str, Plain]) -> list[Plain]:
+        """Those that are so since now. The first of them is told of."""
+        waiting = {uid for uid in there if uid not in self.pods}
+        new = waiting - self._waiting
+        if waiting and not self._waiting:
+            self._say(f"{len(waiting)} pods stay Pending: this machine plays {self.most} at most, for want of memory")
+        self._waiting = waiting
+        return [there[uid] for uid in new]
+
+    async def _leave_pending(self, plain: Plain) -> None:
+        pod = Pod(plain, "")
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": f"0/1 nodes are available: 1 Too many pods: this machine plays {self.most} at most.",
+            "lastTransitionTime": now(),
+        }
+        body = {"status": {"phase": "Pending", "conditions": [condition]}}
+        # One that has gone, or that changes meanwhile, is looked at again as it is then.
+        with contextlib.suppress(ClusterError):
+            await self._client.request("PATCH", f"{pod.path}/status", body=body, content_type=MERGE)
 
     async def _live(self, pod: Pod) -> None:
         tasks = [asyncio.create_task(each) for each in (self._run(pod), self._report(pod), pod.deleted.wait())]
@@ -131,9 +186,11 @@ class Kubelet:
             await asyncio.gather(*tasks, return_exceptions=True)
             pod.is_ready = False
             self.changed()
-            self._addresses.insert(0, pod.address)
         await self._insist(pod, lambda: self._remove(pod))
         self.pods.pop(pod.uid, None)
+        # The address that was used last is the last to be used again.
+        self._addresses.insert(0, pod.address)
+        self._news.set()
 
     async def _run(self, pod: Pod) -> None:
         if not pod.plain["spec"].get("nodeName"):
@@ -141,8 +198,7 @@ class Kubelet:
         pod.content = self._make(pod) or self._engine(pod)
         while True:
             try:
-                await pod.content.start()
-                ended = asyncio.create_task(pod.content.ended())
+                ended = await self._start(pod)
                 try:
                     await self._probe(pod, ended)
                 finally:
@@ -153,9 +209,25 @@ class Kubelet:
             pod.restarts += 1
             _log.warning("event=restarted pod=%s restarts=%d", pod.name, pod.restarts)
 
+    async def _start(self, pod: Pod) -> "asyncio.Task[None]":
+        """What is waiting for its end. It is given time to start before too many others do."""
+        self._tell(pod, ready=False)
+        async with self._starts:
+            await pod.content.start()
+            ended = asyncio.create_task(pod.content.ended())
+            try:
+                async with asyncio.timeout(START_SECONDS):
+                    while not ended.done() and not await pod.content.is_ready():
+                        await asyncio.wait((ended,), timeout=PROBE_SECONDS)
+            except TimeoutError:
+                pass
+            except asyncio.CancelledError:
+                ended.cancel()
+                raise
+        return ended
+
     async def _probe(self, pod: Pod, ended: "asyncio.Task[None]") -> None:
         """Until it has ended."""
-        self._tell(pod, ready=False)
         while not ended.done():
             ready = await pod.content.is_ready()
             if ready != pod.is_ready:
@@ -222,6 +294,13 @@ class Kubelet:
         node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
         with contextlib.suppress(ApiError):
             await self._client.create("/api/v1/nodes", node)
+
+
+def _room() -> int:
+    """How many pods this machine has the memory for, now."""
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    available = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    return max(1, min(MOST_PODS, (available - SPARE_KIB) // POD_KIB))
 
 
 def now() -> str:

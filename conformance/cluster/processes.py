@@ -34,6 +34,7 @@ class Process:
     ) -> None:
         self.name = name
         self.log = log
+        self.command, self.environment = tuple(command), environment
         with log.open("ab") as output:
             # A session of its own, so that a Ctrl-C of the terminal ends them in our order.
             self._process = subprocess.Popen(

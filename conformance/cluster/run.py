@@ -6,8 +6,8 @@
     python conformance/cluster/run.py build            gets and builds the programs, and says what is missing
     python conformance/cluster/run.py judge [PART ...] plants a fault for each part, and sees whether the part finds it
 
-Exit codes: 0 fine, 1 a check failed, 2 the control plane did not start, 3 a program is missing (it is named, and what
-does not need it was run).
+Exit codes: 0 fine, 1 a check failed, 2 something that all stands on did not start, or no such part, 3 a program is
+missing (it is named, and what does not need it was run). `make` ends with 2 for each of them; the last line says which.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import isolation
 import leaks
 import msgspec
@@ -40,9 +41,12 @@ from programs import KUBERNETES, MissingError, Programs
 from proxy_cost import proxy_cost
 from recording import RecordingError
 from recording_check import check_recording
-from stage import RECORDING, Stage, stage
+from stage import RECORDING, NotRun, Stage, stage
 
 from inflight.cluster import ClusterError
+
+WRONG = (AssertionError, ClusterError, OSError, aiohttp.ClientError, TimeoutError)
+"""What a check says, and what is met when something that it asks is not there."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -69,6 +73,12 @@ FAST_HPA = (
     "--horizontal-pod-autoscaler-downscale-stabilization=5s",
     "--horizontal-pod-autoscaler-initial-readiness-delay=1s",
 )
+MEANINGS = {
+    1: "something that was to be seen was not",
+    2: "it did not start",
+    3: "what is named above could not be had, or not be run, here",
+    130: "interrupted",
+}
 LOGS = Path(__file__).resolve().parent.parent / ".cache" / "logs"
 
 
@@ -87,17 +97,20 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    parts = [part for part in PARTS if not options.parts or part in options.parts]
     try:
-        parts = [part for part in PARTS if not options.parts or part in options.parts]
-        return judge(parts) if options.what == "judge" else run(options.what, parts)
+        code = judge(parts) if options.what == "judge" else run(options.what, parts)
     except MissingError as error:
         print(f"MISSING: {error}", file=sys.stderr)
-        return 3
+        code = 3
     except StartError as error:
-        print(f"DID NOT START: {error}", file=sys.stderr)
-        return 2
+        print(f"DID NOT START: {error}; logs: {LOGS}", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt:
-        return 0 if options.what == "play" else 130
+        code = 0 if options.what == "play" else 130
+    if code:
+        print(f"exit code {code}: {MEANINGS[code]}", file=sys.stderr)
+    return code
 
 
 def run(what: str, parts: Sequence[str]) -> int:
@@ -118,10 +131,14 @@ def run(what: str, parts: Sequence[str]) -> int:
             print(
                 f"Kubernetes {KUBERNETES} is up at {plane.url} after {took:.1f} s, in {folder}, run {RUN}", flush=True
             )
-            if what == "play":
-                asyncio.run(play(plane, programs))
-                return 0
-            failed, not_run = asyncio.run(check(plane, programs, parts))
+            try:
+                if what == "play":
+                    asyncio.run(play(plane, programs))
+                    return 0
+                failed, not_run = asyncio.run(check(plane, programs, parts))
+            except* WRONG as errors:
+                # Of a part it would have been said by now.
+                raise StartError(sentence(errors)) from errors
     finally:
         left = leaks.left_behind(RUN, folder, before=before)
         for each in left:
@@ -136,7 +153,8 @@ def run(what: str, parts: Sequence[str]) -> int:
     if failed:
         print(f"FAILED: {', '.join(failed)}; logs: {LOGS}", file=sys.stderr)
         return 1
-    print(f"{len(parts)} parts in {time.monotonic() - begun:.0f} s; nothing is left behind")
+    held = "all that was run held, " if not_run else ""
+    print(f"{len(parts)} parts in {time.monotonic() - begun:.0f} s; {held}nothing is left behind")
     return 3 if not_run else 0
 
 
@@ -189,12 +207,27 @@ async def one_part(scene: Stage, name: str, failed: list[str]) -> None:
     begun = time.monotonic()
     try:
         await PARTS[name].run(scene)
-    except* (AssertionError, ClusterError) as errors:
+    except* NotRun as reasons:
+        scene.not_run.append(f"{name}: {sentence(reasons)}")
+        scene.say(f"not run {name}: {sentence(reasons)}")
+    except* WRONG as errors:
         failed.append(name)
-        for error in errors.exceptions:
+        for error in leaves(errors):
             scene.say(f"FAILED {name}: {error}")
     else:
         scene.say(f"passed {name}, in {time.monotonic() - begun:.0f} s")
+
+
+def sentence(errors: BaseExceptionGroup[Exception]) -> str:
+    """Of each, what it says; of one that says nothing, what it is."""
+    return "; ".join(str(error) or repr(error) for error in leaves(errors))
+
+
+def leaves(errors: BaseExceptionGroup[Exception]) -> list[Exception]:
+    found: list[Exception] = []
+    for each in errors.exceptions:
+        found += leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return found
 
 
 if __name__ == "__main__":

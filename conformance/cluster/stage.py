@@ -38,6 +38,10 @@ class Waiting(Exception):  # noqa: N818 - no error yet
     """What is seen is not yet what is waited for."""
 
 
+class NotRun(Exception):  # noqa: N818 - no error
+    """A part cannot be run here: why."""
+
+
 class Stage:
     """`service` plays the Service in front of Inflight's replicas that are Ready."""
 
@@ -47,7 +51,7 @@ class Stage:
         self.kubectl = None
         if programs.kubectl is not None:
             self.kubectl = Kubectl(programs.kubectl, plane.admin_kubeconfig, plane.folder)
-        self.kubelet = Kubelet(client, plane.folder, self._make)
+        self.kubelet = Kubelet(client, plane.folder, self._make, say=self.say)
         self.kubelet.changed = self._route
         self.service = Splice(plane.inflight_port)
         self.not_run: list[str] = []

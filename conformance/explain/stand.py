@@ -100,11 +100,7 @@ class Stand:
 
     async def restart_controllers(self) -> None:
         """Another process with an empty memory; the lease of the one before has to end first."""
-        name = "kube-controller-manager"
-        [pid] = [each.pid for each in vars(self.plane)["_processes"] if each.name == name]
-        command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]  # noqa: ASYNC240 - a file of the kernel
-        self.plane.stop_one(name)
-        self.plane.spawn(name, command)
+        self.plane.restart_one("kube-controller-manager")
 
     async def _patch(self, path: str, body: Plain) -> None:
         content = "application/merge-patch+json"

@@ -6,7 +6,7 @@ import re
 import manifests
 from kubectl import Kubectl
 from load import Load
-from stage import CheckError, Stage, Waiting
+from stage import CheckError, NotRun, Stage, Waiting
 
 NAMESPACE = "seen-by-kubectl"
 NAME = "vllm"
@@ -19,10 +19,7 @@ OBJECT = f"/apis/custom.metrics.k8s.io/v1beta2/namespaces/{NAMESPACE}/deployment
 async def as_a_person(scene: Stage) -> None:
     kubectl = scene.kubectl
     if kubectl is None:
-        scene.not_run.append(
-            "what kubectl shows: there is no kubectl (https://kubernetes.io/docs/tasks/tools/), nor Go to build it"
-        )
-        return
+        raise NotRun("kubectl is missing (https://kubernetes.io/docs/tasks/tools/), and so is Go to build it")
     labels = {"app": NAME}
     metrics = (
         manifests.external_metric("inflight_requests", 30, labels),

@@ -106,8 +106,8 @@ async def _away_and_versions_forgotten(scene: Stage) -> None:
     await asyncio.to_thread(scene.plane.start_apiserver)
     try:
         async with scene.client.lines(pods, {"watch": "1", "resourceVersion": version}, 5) as lines:
-            first = json.loads(await anext(lines))
-            code = first["object"].get("code")
+            first = await anext(lines)
+            code = json.loads(first)["object"].get("code") if isinstance(first, bytes) else 0
     except ApiError as error:
         code = error.code
     require(code == 410, f"the API server still knows the version {version}: {code}")
