@@ -137,8 +137,6 @@ class Kubelet:
                 self._news.clear()
                 objects = self._reflector.objects.values()
                 there: dict[str, Plain] = {plain["metadata"]["uid"]: plain for plain in objects}
-                    plain["metadata"]["uid"]: plain for plain in self._reflector.objects.values()
-                }
                 for uid, pod in self.pods.items():
                     if uid not in there or "deletionTimestamp" in there[uid]["metadata"]:
                         pod.deleted.set()
