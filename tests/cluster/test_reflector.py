@@ -291,6 +291,20 @@ async def test_an_object_that_cannot_be_read_stays_as_it_was_and_holds_up_no_oth
     ]
 
 
+async def test_an_object_that_is_larger_than_asked_for_stays_as_it_was(collection: Collection, client: Client) -> None:
+    failures: list[ClusterError] = []
+    small: Reflector[str] = Reflector(
+        client, PATH, lambda item: item["metadata"]["name"], item_bytes=2000, failed=failures.append
+    )
+    collection.listed(7, pod("a", 1), pod("b", 2, text="x" * 3000))
+    task = asyncio.create_task(small.run())
+    await small.synced.wait()
+    task.cancel()
+    assert small.objects == {("ns", "a"): "a"}
+    assert "ns/b cannot be read, and stays as it was: it has 3" in str(failures[0])
+    assert "at most 2000 are read" in str(failures[0])
+
+
 async def test_an_object_of_another_type_is_told(collection: Collection, client: Client) -> None:
     class Labels(msgspec.Struct):
         labels: dict[str, str]

@@ -9,13 +9,13 @@ import pytest
 
 from inflight.discovery import KINDS, Problem
 from inflight.discovery import wanted as wanted_module
-from inflight.discovery.autoscalers import MAX_ASKS, Autoscaler, WireAutoscaler, to_autoscaler
+from inflight.discovery.autoscalers import MAX_ASKS, MAX_PARTS, Autoscaler, WireAutoscaler, to_autoscaler
 from inflight.discovery.grants import how_to_grant
 from inflight.discovery.pods import MAX_PORTS, MAX_TEXT, Annotations, PodRecord, Sharing, WirePod, to_record
 from inflight.discovery.problems import LINES_PER_MINUTE, LINES_PER_NAMESPACE, MAX_FIRST_LINES, MAX_OBJECT, ProblemLog
 from inflight.discovery.resources import Resource
 from inflight.discovery.wanted import wanted_by
-from inflight.objects import EVERYTHING
+from inflight.objects import EVERYTHING, LabelSelector
 
 from .builders import autoscaler, external_metric, object_metric, pod, pods_metric
 
@@ -145,6 +145,39 @@ def test_an_hpa_without_end_is_cut() -> None:
     assert long is not None
     assert "characters; at most 4096 are followed" in long.asks[0].problem
     assert long.asks[0].selector == EVERYTHING
+
+
+def labelled(count: int, letters: int = 1) -> dict[str, Any]:
+    return external_metric({"matchLabels": {f"k{number}": "v" * letters for number in range(count)}})
+
+
+def test_all_selectors_of_an_hpa_together_are_bounded() -> None:
+    found = read(autoscaler("h", *[labelled(40)] * 20))
+    assert found is not None
+    followed = MAX_PARTS // (40 + 40)
+    assert [bool(ask.problem) for ask in found.asks] == [False] * followed + [True] * (20 - followed)
+    assert "more than 1000 requirements and values" in found.asks[-1].problem
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        external_metric({"matchExpressions": [{"key": "a", "operator": "In", "values": ["v"] * 2000}]}),
+        external_metric({"matchExpressions": [{"key": "a", "operator": "Exists", "values": []}] * 2000}),
+        labelled(2000),
+        labelled(50, letters=5000),
+    ],
+)
+def test_what_is_refused_for_its_size_has_not_been_read(
+    metric: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(_: Any) -> Any:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(LabelSelector, "to_selector", never)
+    found = read(autoscaler("h", metric))
+    assert found is not None
+    assert "are followed" in found.asks[0].problem
 
 
 def test_beyond_the_bounds_the_first_by_name_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from inflight.discovery.autoscalers import Autoscaler, WireAutoscaler, to_autoscaler
 from inflight.discovery.pages import PageFinder
 from inflight.discovery.pods import PodRecord, Sharing, WirePod, to_record
-from inflight.discovery.selections import KnownWorkload, PodIndex
+from inflight.discovery.selections import MAX_INDEXED_KEYS, KnownWorkload, PodIndex
 from inflight.discovery.targets import Facts, Remembered, Resolution, resolve
 from inflight.discovery.workloads import WorkloadKey
 from inflight.objects import NOTHING, parse_selector
@@ -346,6 +346,27 @@ def test_the_costliest_selectors_of_a_namespace_are_left_out(monkeypatch: pytest
     assert [target.name for target in found.targets] == ["a", "b"]
     assert "the 1 costliest are not followed" in sentences(found, "too_many")[0]
     assert look(hpas[:1], BOTH, [record("other", app="other")]).problems == ()
+
+
+def test_pods_that_match_count_also_where_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five hundred Deployments with one selector cost as much as it takes to look at each one's pods."""
+    monkeypatch.setattr("inflight.discovery.targets.MAX_COMPARISONS", 100)
+    pods = [record(f"p{number}") for number in range(10)]
+    hpas = [hpa(f"h{number}", target=f"d{number}") for number in range(9)]
+    found = look(hpas, scales(**{f"d{number}": "app=llm" for number in range(9)}), pods)
+    assert len(found.targets) == 10
+    assert len(found.selections) == 2
+    assert "the 7 costliest are not followed" in sentences(found, "too_many")[0]
+
+
+def test_labels_by_which_pods_are_looked_up_are_few() -> None:
+    """Each takes a look at all pods, and the memory of them."""
+    pods = [record(f"p{number}", **{f"k{number % 50}": "x"}) for number in range(100)]
+    index = PodIndex(pods)
+    for number in range(50):
+        selector = parse_selector(f"k{number}=x")
+        assert index.matching(selector) == [pod for pod in pods if selector.matches(pod.labels)]
+    assert len(index._by_label) == MAX_INDEXED_KEYS
 
 
 # Whose the pods are.

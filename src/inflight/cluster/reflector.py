@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from inflight.cluster.client import Client
+from inflight.cluster.client import MAX_ANSWER_BYTES, Client
 from inflight.cluster.errors import MAX_MESSAGE, ApiError, ClusterError, LeftOutError, TooDeepError, UnreachableError
 from inflight.cluster.listing import MAX_OBJECTS, Listing
 from inflight.cluster.wire import BEGINNING_BYTES, Event, Failure, Head, Key, LongLine, begin_event, read
@@ -42,7 +42,8 @@ class Reflector(Generic[T]):
     """Of one path; `objects` is the copy. `decode` picks what is kept of an object; what it gives None for is not kept.
 
     `decode` gets the object as `item_type`, read from JSON (by default as plain values). An object that is not of this
-    type, or for which `decode` raises, stays as it was, and `failed` is told (LeftOutError).
+    type, that has more than `item_bytes`, or for which `decode` raises, stays as it was, and `failed` is told
+    (LeftOutError).
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Reflector(Generic[T]):
         changed: Callable[[Mapping[Key, T]], None] = lambda _: None,
         *,
         item_type: type[Any] = dict,
+        item_bytes: int = MAX_ANSWER_BYTES,
         params: Mapping[str, str] | None = None,
         failed: Callable[[ClusterError], None] | None = None,
         recovered: Callable[[], None] = lambda: None,
@@ -63,6 +65,7 @@ class Reflector(Generic[T]):
         self._path = path
         self._decode = decode
         self._item = msgspec.json.Decoder(item_type)
+        self._item_bytes = item_bytes
         self._changed = changed
         self._params = dict(params or {})
         self._failed = failed or self._log_failure
@@ -242,11 +245,16 @@ class Reflector(Generic[T]):
         return (self._namespace, name), head
 
     def _kept(self, key: Key, item: msgspec.Raw) -> T | None:
-        try:
-            return self._decode(self._item.decode(item))
-        except Exception as error:  # noqa: BLE001 - one object, however strange, must not hold up the others
-            sentence = f"{self._path}: {_name(key)} cannot be read, and stays as it was: {str(error)[:MAX_MESSAGE]}"
-            return self._left_out(key, LeftOutError(sentence, *key))
+        size = memoryview(item).nbytes
+        if size > self._item_bytes:
+            why = f"it has {size} bytes, and at most {self._item_bytes} are read"
+        else:
+            try:
+                return self._decode(self._item.decode(item))
+            except Exception as error:  # noqa: BLE001 - one object, however strange, must not hold up the others
+                why = str(error)[:MAX_MESSAGE]
+        sentence = f"{self._path}: {_name(key)} cannot be read, and stays as it was: {why}"
+        return self._left_out(key, LeftOutError(sentence, *key))
 
     def _left_out(self, key: Key, error: LeftOutError) -> T | None:
         """What stays of it."""

@@ -8,36 +8,50 @@ named after it and the hash in the label `pod-template-hash`) and pkg/controller
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from heapq import nsmallest
 
-from inflight.discovery.pods import PodRecord
+from inflight.discovery.pods import Owner, PodRecord
 from inflight.discovery.problems import Problem
 from inflight.discovery.selections import SHOWN_NAMES, Selection
-from inflight.discovery.workloads import WorkloadRef
+from inflight.discovery.workloads import MAX_SHOWN, WorkloadRef
 
 _DIRECT = frozenset({("apps", "StatefulSet"), ("apps", "ReplicaSet"), ("", "ReplicationController")})
 """Kinds that are the controller of their pods themselves."""
+_DEPLOYMENT = ("apps", "Deployment")
+_NOBODY = ("no", "controller")
 
 
-def foreign_owner(pod: PodRecord, workload: WorkloadRef, uid: str = "") -> str:
-    """Whose a pod is that is not the workload's; "" where it is its own, or where that cannot be told.
+def foreign_owners(pods: Iterable[PodRecord], workload: WorkloadRef, uid: str = "") -> Mapping[tuple[str, str], int]:
+    """Kind and name of those whose the pods are that are not the workload's, with the number of their pods; those of
+    which that cannot be told are left out.
 
     `uid` is the workload's, where it is known: a successor under the same name is another object.
     """
     kind = (workload.group, workload.kind)
-    if kind != ("apps", "Deployment") and kind not in _DIRECT:
-        return ""
-    owner = pod.owner
-    if owner is None:
-        return "of no controller"
-    if kind in _DIRECT:
-        is_own = (owner.group, owner.kind, owner.name) == (*kind, workload.name) and uid in {"", owner.uid}
-    else:
-        # That it belongs to the Deployment of this name is as good as certain; that another one does not is likely,
-        # since Deployments adopt ReplicaSets too.
-        is_replica_set = (owner.group, owner.kind) == ("apps", "ReplicaSet")
-        is_own = is_replica_set and owner.name == f"{workload.name}-{pod.labels.get('pod-template-hash', '')}"
-    return "" if is_own else f"of {owner.kind} {owner.name}"
+    found: Counter[tuple[str, str]] = Counter()
+    for pod in pods if kind in _DIRECT or kind == _DEPLOYMENT else ():
+        owner = pod.owner
+        if owner is None:
+            found[_NOBODY] += 1
+            continue
+        if kind in _DIRECT:
+            same = owner.name == workload.name and owner.kind == workload.kind and owner.group == workload.group
+            is_own = same and uid in {"", owner.uid}
+        else:
+            is_own = _is_of_deployment(pod, owner, workload.name)
+        if not is_own:
+            found[owner.kind, owner.name] += 1
+    return found
+
+
+def _is_of_deployment(pod: PodRecord, owner: Owner, name: str) -> bool:
+    """That it belongs to the Deployment of this name is then as good as certain; that another one does not is likely,
+    since Deployments adopt ReplicaSets too.
+    """
+    if not owner.name.startswith(name) or owner.name != f"{name}-{pod.labels.get('pod-template-hash', '')}":
+        return False
+    return owner.kind == "ReplicaSet" and owner.group == "apps"
 
 
 def foreign_owner_problem(namespace: str, selection: Selection, pods: Iterable[PodRecord], uid: str) -> Problem | None:
@@ -45,10 +59,11 @@ def foreign_owner_problem(namespace: str, selection: Selection, pods: Iterable[P
     workload = selection.workload
     if workload is None:
         return None
-    owners = Counter(owner for pod in pods if (owner := foreign_owner(pod, workload, uid)))
+    owners = foreign_owners(pods, workload, uid)
     if not owners:
         return None
-    shown = ", ".join(f"{count} {owner}" for owner, count in sorted(owners.items())[:SHOWN_NAMES])
+    first = nsmallest(SHOWN_NAMES, owners)
+    shown = ", ".join(f"{owners[who]} of {who[0][:MAX_SHOWN]} {who[1][:MAX_SHOWN]}" for who in first)
     more = ", ..." if len(owners) > SHOWN_NAMES else ""
     sentence = (
         f"of the pods that match {selection} some do not look like its own: {shown}{more}."
@@ -64,13 +79,17 @@ def overlap_problems(
     first_of: dict[str, WorkloadRef] = {}
     shared: dict[tuple[str, str], tuple[WorkloadRef, WorkloadRef, list[str]]] = {}
     for workload, pods in matched:
+        names: dict[int, list[str]] = {}
+        firsts: dict[int, WorkloadRef] = {}
         for pod in pods:
             first = first_of.setdefault(pod.name, workload)
-            if first is workload:
-                continue
+            if first is not workload:
+                firsts[id(first)] = first
+                names.setdefault(id(first), []).append(pod.name)
+        for number, first in firsts.items():
             pair = (first.label, workload.label)
             if len(shared) < most or pair in shared:
-                shared.setdefault(pair, (first, workload, []))[2].append(pod.name)
+                shared.setdefault(pair, (first, workload, []))[2].extend(names[number])
     return [_overlap(namespace, first, second, names) for first, second, names in shared.values()]
 
 

@@ -1,6 +1,8 @@
 """Which pods of a namespace are wanted: selectors, and who wants them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -8,13 +10,20 @@ from inflight.discovery.autoscalers import Autoscaler
 from inflight.discovery.pods import PodRecord
 from inflight.discovery.workloads import WorkloadKey, WorkloadRef
 from inflight.objects import Selector
+from inflight.objects.selectors import Requirement
 
 SHOWN_NAMES = 3
-MAX_COMPARISONS = 2_000_000
-"""Of labels with requirements in one namespace, each time it is computed: four hundred selectors without an equality,
-by five thousand pods. At half a microsecond each about a second of the event loop.
+MAX_COMPARISONS = 600_000
+"""Of pods with requirements in one namespace, each time it is computed: two dozen selectors without an equality,
+by five thousand pods. It holds the event loop for about as long as twenty thousand pods do, each wanted once: half a second.
 """
+COMPARISONS_PER_MATCH = 4
+"""What is done with a pod that a selector matches takes longer than to find it."""
 VALUES_PER_COMPARISON = 16
+MAX_INDEXED_KEYS = 32
+"""Labels by whose values pods are looked up; people use two or three of them in a namespace."""
+
+_EQUALITY = frozenset({"=", "=="})
 
 
 class KnownWorkload(msgspec.Struct, frozen=True):
@@ -79,15 +88,16 @@ class PodIndex:
         """The pods that a selector matches."""
         if selector.nothing:
             return []
-        equal = next((each for each in selector.requirements if each.operator in {"=", "=="}), None)
-        found = self._pods if equal is None else self._with_label(equal.key).get(equal.values[0], [])
-        for requirement in selector.requirements:
-            if requirement is not equal:
-                found = [pod for pod in found if requirement.matches(pod.labels)]
+        found, rest = self._candidates(selector)
+        for requirement in rest:
+            found = [pod for pod in found if requirement.matches(pod.labels)]
         return found
 
     def match(self, selections: Sequence[Selection], most: int) -> tuple[list[tuple[Selection, list[PodRecord]]], int]:
         """Each with its pods, and how many are left out: the costliest, where all take more comparisons than `most`."""
+        keys = Counter(chain.from_iterable(_equalities(each.selector) for each in selections))
+        for key, _ in keys.most_common(MAX_INDEXED_KEYS):
+            self._with_label(key)
         costs = [self._cost(each.selector) for each in selections]
         followed, spent = set(), 0
         for number in sorted(range(len(costs)), key=costs.__getitem__):
@@ -99,20 +109,36 @@ class PodIndex:
         return matched, len(selections) - len(matched)
 
     def _cost(self, selector: Selector) -> int:
-        """Comparisons, at most."""
-        equal = next((each for each in selector.requirements if each.operator in {"=", "=="}), None)
-        pods = self._pods if equal is None else self._with_label(equal.key).get(equal.values[0], ())
-        rest = (1 + len(each.values) // VALUES_PER_COMPARISON for each in selector.requirements if each is not equal)
-        return len(pods) * sum(rest)
+        """Comparisons, at most; a pod that matches has its cost too."""
+        found, rest = self._candidates(selector)
+        return len(found) * (
+            COMPARISONS_PER_MATCH + sum(1 + len(each.values) // VALUES_PER_COMPARISON for each in rest)
+        )
 
-    def _with_label(self, key: str) -> dict[str, list[PodRecord]]:
+    def _candidates(self, selector: Selector) -> tuple[list[PodRecord], tuple[Requirement, ...]]:
+        """Pods that fulfil a requirement of the selector, as few as can be looked up, and the other requirements."""
+        found, rest = self._pods, selector.requirements
+        for number, requirement in enumerate(selector.requirements):
+            if requirement.operator in _EQUALITY and (by_value := self._with_label(requirement.key)) is not None:
+                fulfil = by_value.get(requirement.values[0], [])
+                if rest is selector.requirements or len(fulfil) < len(found):
+                    found, rest = fulfil, (*selector.requirements[:number], *selector.requirements[number + 1 :])
+        return found, rest
+
+    def _with_label(self, key: str) -> dict[str, list[PodRecord]] | None:
+        """None where other labels have taken all the room."""
         by_value = self._by_label.get(key)
-        if by_value is None:
+        if by_value is None and len(self._by_label) < MAX_INDEXED_KEYS:
             by_value = self._by_label[key] = {}
             for pod in self._pods:
                 if key in pod.labels:
                     by_value.setdefault(pod.labels[key], []).append(pod)
         return by_value
+
+
+def _equalities(selector: Selector) -> Iterator[str]:
+    """Keys whose value a selector names."""
+    return (each.key for each in selector.requirements if each.operator in _EQUALITY)
 
 
 def names_of(names: Iterable[str], kind: str = "HPA") -> str:

@@ -8,9 +8,11 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from inflight.cluster import ApiError, Client, ClusterError, Reflector
+from inflight.cluster.client import MAX_ANSWER_BYTES
 from inflight.cluster.errors import LeftOutError
 from inflight.cluster.reflector import BACKOFF_SECONDS
 from inflight.cluster.wire import Key
+from inflight.discovery.autoscalers import MAX_BYTES
 from inflight.discovery.grants import how_to_grant
 from inflight.discovery.problems import Problem, ProblemKind
 from inflight.signals.foreign import printable
@@ -39,6 +41,8 @@ class Collection(msgspec.Struct, frozen=True):
     forbidden: ProblemKind
     unknown: ProblemKind
     params: Mapping[str, str] = {}
+    object_bytes: int = MAX_ANSWER_BYTES
+    """Of one object's JSON; larger ones are left out."""
     grant_in: str = ""
     """The namespace whose rights are enough; "" where the right is wanted for all."""
 
@@ -63,6 +67,7 @@ def autoscalers_of(namespace: str) -> Collection:
         "the HPAs",
         "autoscalers_forbidden",
         "autoscalers_unknown",
+        object_bytes=MAX_BYTES,
         grant_in=namespace,
     )
 
@@ -107,6 +112,7 @@ class FollowedCollection(Generic[T]):
             decode,
             lambda _: changed(),
             item_type=item_type,
+            item_bytes=collection.object_bytes,
             params=collection.params,
             failed=self._fail,
             recovered=self._recover,
