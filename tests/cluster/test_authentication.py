@@ -194,6 +194,10 @@ async def test_credentials_show_nothing_in_a_log() -> None:
         ("A%2FB%4", "a%2fb%4"),
         ("100%", "100%"),
         ("%2541", "%41"),
+        ("%c3%b6", "ö"),
+        # One for each byte: Go reads bytes that are no UTF-8 one by one.
+        ("a%e2%82b%ff", "a\ufffd\ufffdb\ufffd"),
+        ("%ed%a0%80", "\ufffd\ufffd\ufffd"),
     ],
 )
 async def test_keys_of_extra_are_lowered_then_decoded_whole_or_not(

@@ -10,6 +10,7 @@ import trustme
 from aiohttp import web
 
 from inflight.cluster import Client, ConfigError, Trust, TrustWatcher, parse_trust
+from inflight.cluster.credentials import read_chain
 from inflight.cluster.trust import NAME, NAMESPACE, PATH
 
 
@@ -82,6 +83,46 @@ def test_an_authority_whose_key_is_of_an_unknown_kind_is_left_out(authorities: t
         parse_trust(data_of(*authorities, client_ca_file=of_an_unknown_kind(trustme.CA())))
 
 
+def of_an_unknown_version(authority: trustme.CA) -> bytes:
+    version = bytes.fromhex("a003020102")
+    der = ssl.PEM_cert_to_DER_cert(authority.cert_pem.bytes().decode())
+    assert version in der
+    return der.replace(version, version[:-1] + b"\x07", 1)
+
+
+def test_a_certificate_of_an_unknown_version_is_refused_with_a_sentence(
+    authorities: tuple[trustme.CA, trustme.CA],
+) -> None:
+    pem = ssl.DER_cert_to_PEM_cert(of_an_unknown_version(trustme.CA()))
+    with pytest.raises(ConfigError, match="client-ca-file of the ConfigMap"):
+        parse_trust(data_of(*authorities, client_ca_file=pem))
+
+
+class Handshake:
+    """A connection over which these were shown and verified, the leaf first."""
+
+    def __init__(self, *chain: bytes) -> None:
+        self._chain = chain
+
+    def getpeercert(self, binary_form: bool) -> bytes:
+        assert binary_form
+        return self._chain[0]
+
+    def get_verified_chain(self) -> list[bytes]:
+        return list(self._chain)
+
+
+def test_a_chain_that_cannot_be_read_proves_nothing() -> None:
+    ours = ssl.PEM_cert_to_DER_cert(trustme.CA().cert_pem.bytes().decode())
+    odd_key = ssl.PEM_cert_to_DER_cert(of_an_unknown_kind(trustme.CA()))
+    odd_version = of_an_unknown_version(trustme.CA())
+    known, is_unverified = read_chain(Handshake(ours, ours))
+    assert known is not None
+    assert not is_unverified
+    for chain in [(ours, odd_key), (odd_version, ours), (ours, b"nonsense"), (ours,) * 11]:
+        assert read_chain(Handshake(*chain)) == (None, True)
+
+
 class Published:
     """The ConfigMap on the fake server; `publish` is one event of the watch."""
 
@@ -127,6 +168,8 @@ async def test_a_change_is_taken_and_nonsense_is_not(
                 await asyncio.sleep(0.005)
             assert watcher.problem == ""
             published.publish(data_of(*authorities, client_ca_file="nonsense"))
+            published.publish(data_of(*authorities, client_ca_file=of_an_unknown_kind(trustme.CA())))
+            published.publish({**data_of(*authorities), "client-ca-file": 5})  # type: ignore[dict-item]
             published.publish(data_of(*authorities, requestheader_allowed_names='["other"]'))
             while len(taken) < 2:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.005)

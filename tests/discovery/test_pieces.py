@@ -12,7 +12,15 @@ from inflight.discovery import wanted as wanted_module
 from inflight.discovery.autoscalers import MAX_ASKS, MAX_PARTS, Autoscaler, WireAutoscaler, to_autoscaler
 from inflight.discovery.grants import how_to_grant
 from inflight.discovery.pods import MAX_PORTS, MAX_TEXT, Annotations, PodRecord, Sharing, WirePod, to_record
-from inflight.discovery.problems import LINES_PER_MINUTE, LINES_PER_NAMESPACE, MAX_FIRST_LINES, MAX_OBJECT, ProblemLog
+from inflight.discovery.problems import (
+    LINES_PER_MINUTE,
+    LINES_PER_NAMESPACE,
+    MAX_FIRST_LINES,
+    MAX_KEPT,
+    MAX_KEPT_OF_NAMESPACE,
+    MAX_OBJECT,
+    ProblemLog,
+)
 from inflight.discovery.resources import Resource
 from inflight.discovery.wanted import wanted_by
 from inflight.objects import EVERYTHING, LabelSelector
@@ -243,13 +251,13 @@ def test_problems_are_logged_when_they_begin_and_end(caplog: pytest.LogCaptureFi
 def test_lines_are_bounded_and_what_was_left_out_is_said(caplog: pytest.LogCaptureFixture) -> None:
     times = [0.0]
     log = ProblemLog(lambda: times[0])
-    log.update(problem(str(number)) for number in range(1000))
+    log.update(problem(str(number)) for number in range(250))
     assert len(caplog.records) == LINES_PER_NAMESPACE
-    assert log.counts["no_port"] == 1000
+    assert log.counts["no_port"] == 250
     times[0] = 61.0
     log.update([*log.current, problem("new")])
     assert [record.getMessage() for record in caplog.records[LINES_PER_NAMESPACE:]] == [
-        "event=problems_not_logged lines=990 why='too many in a minute'",
+        "event=problems_not_logged lines=240 why='too many in a minute'",
         "event=problem kind=no_port namespace=llm object='Pod/new' why='it is so'",
     ]
 
@@ -277,6 +285,24 @@ def test_what_strangers_wrote_cannot_make_a_line_of_the_log(caplog: pytest.LogCa
     lines = [record.getMessage() for record in caplog.records]
     assert all(line.isprintable() for line in lines)
     assert "object='Pod/a kind=forged' why='x'" in lines[1]
+
+
+def test_a_namespace_full_of_problems_hides_none_of_another() -> None:
+    log = ProblemLog(lambda: 0.0)
+    noisy = [Problem("no_port", "noisy", f"Pod/{number}", "it is so") for number in range(MAX_KEPT + 1000)]
+    log.update([*noisy, *noisy[:3], problem("quiet")])
+    assert log.counts["no_port"] == MAX_KEPT + 1001
+    assert len(log.current) == MAX_KEPT_OF_NAMESPACE + 1
+    assert log.current[-1] == problem("quiet")
+
+
+def test_what_a_minute_left_out_is_said_also_when_nothing_else_is(caplog: pytest.LogCaptureFixture) -> None:
+    times = [0.0]
+    log = ProblemLog(lambda: times[0])
+    log.update(problem(str(number)) for number in range(100))
+    times[0] = 61.0
+    log.update(log.current)
+    assert [record.getMessage() for record in caplog.records[-2:]][1].startswith("event=problems_not_logged lines=")
 
 
 def test_the_commands_that_grant() -> None:

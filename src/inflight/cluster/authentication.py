@@ -7,7 +7,7 @@ token. Who shows nothing is anonymous; who shows only what nobody accepts is not
 """
 
 import re
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from inflight.cluster.credentials import Credentials, PeerCertificate
 from inflight.cluster.tokens import TokenReviewer
@@ -16,6 +16,7 @@ from inflight.cluster.users import ANONYMOUS, User
 
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 
+_NO_UTF8 = re.compile("[\ud800-\udfff]")
 _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
@@ -31,7 +32,7 @@ class Authenticator:
         """`now` in Unix seconds. Raises NotAuthenticatedError, or ReviewError where the cluster cannot be asked."""
         problems = []
         if credentials.has_unverified_certificate:
-            problems.append("the client certificate of a resumed TLS session")
+            problems.append("a client certificate of a resumed TLS session, or of a kind that cannot be read")
         certificate = credentials.certificate
         if certificate is not None:
             user, problem = _by_certificate(credentials, certificate, trust, now)
@@ -101,4 +102,7 @@ def _extra(credentials: Credentials, trust: Trust) -> dict[str, tuple[str, ...]]
 
 
 def _unescaped(key: str) -> str:
-    return key if _BROKEN_ESCAPE.search(key) else unquote(key)
+    """What is no UTF-8 then becomes U+FFFD, byte for byte, as when Go writes it into a review."""
+    if _BROKEN_ESCAPE.search(key):
+        return key
+    return _NO_UTF8.sub("\ufffd", unquote_to_bytes(key).decode("utf-8", "surrogateescape"))

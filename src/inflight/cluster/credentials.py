@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
@@ -45,7 +44,9 @@ class Credentials(msgspec.Struct, frozen=True):
     headers: Sequence[tuple[str, str]] = ()
     certificate: PeerCertificate | None = None
     has_unverified_certificate: bool = False
-    """Whether a certificate was shown whose chain is not known (a resumed session): it proves nothing."""
+    """Whether a certificate was shown whose chain is not known (a resumed session) or cannot be read: it proves
+    nothing.
+    """
 
     def __repr__(self) -> str:
         return "Credentials(...)"
@@ -60,7 +61,9 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 def read_chain(connection: Any) -> tuple[PeerCertificate | None, bool]:
-    """The verified certificate of an `ssl.SSLObject`, and whether there is one that was not verified."""
+    """The verified certificate of an `ssl.SSLObject`, and whether there is one that proves nothing: its chain is not
+    known, or cannot be read.
+    """
     if connection is None or connection.getpeercert(binary_form=True) is None:
         return None, False
     chain = _verified_chain(connection)
@@ -68,7 +71,7 @@ def read_chain(connection: Any) -> tuple[PeerCertificate | None, bool]:
         return None, True
     try:
         return describe_chain([x509.load_der_x509_certificate(der) for der in chain]), False
-    except (ValueError, UnsupportedAlgorithm):
+    except Exception:  # noqa: BLE001 - cryptography has no family for what a certificate may hold that it does not read
         return None, True
 
 

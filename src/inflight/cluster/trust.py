@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from inflight.cluster.client import Client
@@ -67,6 +66,10 @@ def parse_trust(data: Mapping[str, Any]) -> Trust:
     )
 
 
+class _ConfigMap(msgspec.Struct, frozen=True):
+    data: dict[str, str] | None = None
+
+
 class TrustWatcher:
     """Keeps the trust up to date. What cannot be used is refused and the one before it kept."""
 
@@ -82,7 +85,8 @@ class TrustWatcher:
         reflector = Reflector(
             self._client,
             PATH,
-            decode=lambda plain: dict(plain.get("data") or {}),
+            decode=lambda config_map: config_map.data or {},
+            item_type=_ConfigMap,
             changed=self.take,
             params={"fieldSelector": f"metadata.name={NAME}"},
             failed=self._note,
@@ -104,10 +108,10 @@ class TrustWatcher:
         if trust != self.trust:
             self.trust = trust
             _log.info(
-                "event=trust_changed client_authorities=%d proxy_authorities=%d allowed_names=%s",
+                "event=trust_changed client_authorities=%d proxy_authorities=%d allowed_names=%r",
                 len(trust.client_anchors),
                 len(trust.proxy_anchors),
-                ",".join(trust.allowed_names) or "(any)",
+                ",".join(trust.allowed_names)[:1000] or "(any)",
             )
             self.changed(trust)
 
@@ -126,7 +130,7 @@ def _bundle(data: Mapping[str, Any], key: str) -> tuple[str, frozenset[Anchor]]:
         return "", frozenset()
     try:
         certificates = x509.load_pem_x509_certificates(pem.encode())
-    except ValueError as error:
+    except Exception as error:
         raise ConfigError(f"{key} of the ConfigMap {NAMESPACE}/{NAME} holds no PEM certificates") from error
     if len(certificates) > MAX_CERTIFICATES:
         raise ConfigError(f"{key} of the ConfigMap {NAMESPACE}/{NAME} has more than {MAX_CERTIFICATES} certificates")
@@ -136,9 +140,9 @@ def _bundle(data: Mapping[str, Any], key: str) -> tuple[str, frozenset[Anchor]]:
     for certificate in certificates:
         try:
             anchors.add(anchor_of(certificate))
-        except (UnsupportedAlgorithm, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - cryptography has no family for what it does not read
             # Nobody's signature could be checked with it; the others of the bundle count.
-            _log.warning("event=authority_left_out key=%s why=%r", key, str(error))
+            _log.warning("event=authority_left_out key=%s why=%r", key, str(error)[:1000])
             continue
         pem += certificate.public_bytes(serialization.Encoding.PEM).decode()
     if not anchors:

@@ -5,6 +5,7 @@ metrics page stays small.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, get_args
 
@@ -38,7 +39,9 @@ MAX_FIRST_LINES = 500
 MAX_OBJECT = 600
 MAX_SENTENCE = 6_000
 """Characters: more than a sentence with the longest selector that is followed has."""
-MAX_KEPT = 5_000
+MAX_KEPT = 50_000
+MAX_KEPT_OF_NAMESPACE = 300
+"""More are counted, and neither logged nor told: a namespace full of faults must not hide those of another."""
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +73,7 @@ class ProblemLog:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._current: dict[tuple[str, str, str], Problem] = {}
+        self._counts: Counter[ProblemKind] = Counter()
         self._minute = float("-inf")
         self._lines = 0
         self._lines_of: dict[str, int] = {}
@@ -82,17 +86,21 @@ class ProblemLog:
     @property
     def counts(self) -> Mapping[ProblemKind, int]:
         """By kind; every kind is there, most of them at 0."""
-        counts: dict[ProblemKind, int] = dict.fromkeys(KINDS, 0)
-        for problem in self._current.values():
-            counts[problem.kind] += 1
-        return counts
+        return {kind: self._counts[kind] for kind in KINDS}
 
     def update(self, problems: Iterable[Problem]) -> None:
         """These are all there are now."""
         found: dict[tuple[str, str, str], Problem] = {}
+        kept: Counter[str] = Counter()
+        self._counts = Counter()
         for problem in problems:
-            if len(found) < MAX_KEPT:
-                found.setdefault(problem.key, problem)
+            if problem.key in found:
+                continue
+            self._counts[problem.kind] += 1
+            if len(found) < MAX_KEPT and kept[problem.namespace] < MAX_KEPT_OF_NAMESPACE:
+                kept[problem.namespace] += 1
+                found[problem.key] = problem
+        self._begin_minute()
         before, self._current = self._current, found
         for key, problem in before.items():
             if key not in found:
@@ -101,11 +109,15 @@ class ProblemLog:
             if key not in before:
                 self._say(logging.WARNING, "problem", problem)
 
+    def _begin_minute(self) -> None:
+        """Where one is over: with what it left out."""
+        if self._now() - self._minute < 60.0:
+            return
+        if self._left_out:
+            _log.warning("event=problems_not_logged lines=%d why='too many in a minute'", self._left_out)
+        self._minute, self._lines, self._lines_of, self._left_out = self._now(), 0, {}, 0
+
     def _say(self, level: int, event: str, problem: Problem) -> None:
-        if self._now() - self._minute >= 60.0:
-            if self._left_out:
-                _log.warning("event=problems_not_logged lines=%d why='too many in a minute'", self._left_out)
-            self._minute, self._lines, self._lines_of, self._left_out = self._now(), 0, {}, 0
         if not self._has_room(problem.namespace):
             self._left_out += 1
             return

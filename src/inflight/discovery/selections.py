@@ -15,7 +15,8 @@ from inflight.objects.selectors import Requirement
 SHOWN_NAMES = 3
 MAX_COMPARISONS = 600_000
 """Of pods with requirements in one namespace, each time it is computed: two dozen selectors without an equality,
-by five thousand pods. It holds the event loop for about as long as twenty thousand pods do, each wanted once: half a second.
+by five thousand pods. It holds the event loop for about as long as twenty thousand pods do that are wanted once each:
+a third of a second.
 """
 COMPARISONS_PER_MATCH = 4
 """What is done with a pod that a selector matches takes longer than to find it."""
