@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-MAX_LINE_BYTES = 8 << 20
+MAX_LINE_BYTES = 32 << 20
+"""The largest object that etcd takes has 9 MiB in JSON, where each of its bytes is escaped."""
 METRICS = re.compile(r"/apis/(?:custom|external)\.metrics\.k8s\.io/|/apis/metrics\.k8s\.io/")
 SCALE = re.compile(r"/apis/[^/]+/[^/]+/namespaces/[^/]+/[^/]+/[^/]+/scale|/api/v1/namespaces/[^/]+/[^/]+/[^/]+/scale")
 HPA_STATUS = re.compile(r"/apis/autoscaling/v2/namespaces/[^/]+/horizontalpodautoscalers/[^/]+/status")

@@ -137,25 +137,27 @@ class Kubelet:
                 self._news.clear()
                 objects = self._reflector.objects.values()
                 there: dict[str, Plain] = {plain["metadata"]["uid"]: plain for plain in objects}
+                # Of one that we have just taken out of the API the news may still be on its way.
+                wanted = {uid: plain for uid, plain in there.items() if "deletionTimestamp" not in plain["metadata"]}
                 for uid, pod in self.pods.items():
-                    if uid not in there or "deletionTimestamp" in there[uid]["metadata"]:
+                    if uid not in wanted:
                         pod.deleted.set()
-                new: list[Plain] = [plain for uid, plain in there.items() if uid not in self.pods]
+                new: list[Plain] = [plain for uid, plain in wanted.items() if uid not in self.pods]
                 for plain in new[: len(self._addresses)]:
                     pod = Pod(plain, self._addresses.pop())
                     self.pods[pod.uid] = pod
                     group.create_task(self._live(pod))
-                for plain in self._without_a_place(there):
+                for plain in self._without_a_place(wanted):
                     group.create_task(self._leave_pending(plain))
 
-    def _without_a_place(self, there: Mapping[str, Plain]) -> list[Plain]:
+    def _without_a_place(self, wanted: Mapping[str, Plain]) -> list[Plain]:
         """Those that are so since now. The first of them is told of."""
-        waiting = {uid for uid in there if uid not in self.pods}
+        waiting = {uid for uid in wanted if uid not in self.pods}
         new = waiting - self._waiting
         if waiting and not self._waiting:
             self._say(f"{len(waiting)} pods stay Pending: this machine plays {self.most} at most, for want of memory")
         self._waiting = waiting
-        return [there[uid] for uid in new]
+        return [wanted[uid] for uid in new]
 
     async def _leave_pending(self, plain: Plain) -> None:
         pod = Pod(plain, "")

@@ -32,6 +32,7 @@ from parts.outages import outages
 from parts.ports import ports
 from parts.rights import rights
 from parts.shapes import shapes
+from parts.sums import sums
 from parts.uninstall import uninstall
 from parts.who_may_ask import who_may_ask
 from plants import PLANTS
@@ -61,6 +62,7 @@ PARTS = {
     "install": Part(install),
     "shapes": Part(shapes, calm=True, scales=True),
     "finding": Part(finding, calm=True, scales=True),
+    "sums": Part(sums, calm=True),
     "kubectl": Part(as_a_person, calm=True),
     "access": Part(who_may_ask, calm=True),
     "ports": Part(ports, calm=True),

@@ -67,8 +67,9 @@ class Stage:
 
     @property
     def replicas(self) -> list[Replica]:
-        """Inflight's, the oldest first."""
-        return [pod.content for pod in self.kubelet.pods.values() if isinstance(pod.content, Replica)]
+        """Inflight's, the oldest first; without one that has ended and is about to be taken out of the API."""
+        there = (pod for pod in self.kubelet.pods.values() if pod.is_ready or not pod.deleted.is_set())
+        return [pod.content for pod in there if isinstance(pod.content, Replica)]
 
     @property
     def ready_replicas(self) -> list[Replica]:

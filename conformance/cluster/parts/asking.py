@@ -1,13 +1,33 @@
 """The questions of an HPA, put through the aggregator by a test, and what its conditions say of them."""
 
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from stage import CheckError, Stage, Waiting
+from stage import CheckError, Stage, Waiting, all_at_once
 
 from inflight.cluster import ApiError
 from inflight.objects import parse_quantity
 
 METRIC = "inflight_requests"
+Case = Callable[[Stage], Coroutine[Any, Any, None]]
+
+
+async def all_cases(scene: Stage, cases: Sequence[Case]) -> None:
+    """At once. The namespace of each is called as the case is, and goes when it has held."""
+    await all_at_once(*(_and_away(scene, case) for case in cases))
+
+
+async def _and_away(scene: Stage, case: Case) -> None:
+    await case(scene)
+    await scene.delete(f"/api/v1/namespaces/{case.__name__.strip('_').replace('_', '-')}", gone=True)
+
+
+async def pods_ready(scene: Stage, app: str, namespace: str, wanted: int) -> bool:
+    """Raises Waiting."""
+    ready = len(scene.kubelet.of(app, namespace))
+    if ready != wanted:
+        raise Waiting(f"{ready} pods of {app} are Ready")
+    return True
 
 
 def external_path(namespace: str, metric: str = METRIC) -> str:

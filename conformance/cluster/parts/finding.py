@@ -4,17 +4,17 @@ Whatever happens to one of them, the others are answered meanwhile; that is what
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import manifests
 from engine import Engine, Play
 from kubectl import merge
 from load import Load
 from manifests import autoscaler, deployment, external_metric, object_metric, pods_metric
-from stage import Stage, Waiting, all_at_once
+from stage import Stage, Waiting
 
 from parts.asking import (
+    Case,
+    all_cases,
     expect_active,
     expect_condition,
     expect_refusal,
@@ -23,6 +23,7 @@ from parts.asking import (
     external_path,
     object_path,
     pods_path,
+    pods_ready,
     require,
     values,
 )
@@ -39,7 +40,7 @@ MUTE = (
 
 
 async def finding(scene: Stage) -> None:
-    cases: tuple[Callable[[Stage], Coroutine[Any, Any, None]], ...] = (
+    cases: tuple[Case, ...] = (
         _no_port,
         _nothing_matches,
         _overlapping,
@@ -49,13 +50,7 @@ async def finding(scene: Stage) -> None:
         _slow_to_start,
         _short_lived,
     )
-    await all_at_once(*(_and_away(scene, case) for case in cases))
-
-
-async def _and_away(scene: Stage, case: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:
-    """Its namespace is called as the case is, and goes when it has held."""
-    await case(scene)
-    await scene.delete(f"/api/v1/namespaces/{case.__name__.strip('_').replace('_', '-')}", gone=True)
+    await all_cases(scene, cases)
 
 
 async def _no_port(scene: Stage) -> None:
@@ -132,7 +127,7 @@ async def _other_owners(scene: Stage) -> None:
         manifests.lone_pod("lonely", namespace, {"app": name}),
     )
     async with Load(scene.kubelet, name, namespace) as load:
-        await scene.until("both pods are Ready", lambda: _ready(scene, name, namespace, 2))
+        await scene.until("both pods are Ready", lambda: pods_ready(scene, name, namespace, 2))
         load.hold(6)
         await expect_values(scene, [6], external_path(namespace), f"app={name}")
         await expect_values(scene, [3, 3], pods_path(namespace), f"app={name}")
@@ -153,7 +148,7 @@ async def _deleted_meanwhile(scene: Stage) -> None:
         autoscaler(name, external_metric(METRIC, 100, {"app": name}), most=3, namespace=namespace),
     )
     async with Load(scene.kubelet, name, namespace) as load:
-        await scene.until("three pods are Ready", lambda: _ready(scene, name, namespace, 3))
+        await scene.until("three pods are Ready", lambda: pods_ready(scene, name, namespace, 3))
         load.hold(12)
         await expect_values(scene, [4, 4, 4], pods_path(namespace), f"app={name}")
         async with Polling(lambda: values(scene, external_path(namespace), f"app={name}")) as polling:
@@ -180,7 +175,7 @@ async def _crashed(scene: Stage) -> None:
         autoscaler(name, external_metric(METRIC, 4, {"app": name}), most=3, namespace=namespace),
     )
     async with Load(scene.kubelet, name, namespace) as load:
-        await scene.until("two pods are Ready", lambda: _ready(scene, name, namespace, 2))
+        await scene.until("two pods are Ready", lambda: pods_ready(scene, name, namespace, 2))
         load.hold(8)
         await expect_values(scene, [8], external_path(namespace), f"app={name}")
         pod = scene.kubelet.of(name, namespace)[0]
@@ -204,13 +199,13 @@ async def _slow_to_start(scene: Stage) -> None:
         autoscaler(name, external_metric(METRIC, 4, {"app": name}), most=2, namespace=namespace),
     )
     async with Load(scene.kubelet, name, namespace) as load:
-        await scene.until("one pod is Ready", lambda: _ready(scene, name, namespace, 1))
+        await scene.until("one pod is Ready", lambda: pods_ready(scene, name, namespace, 1))
         scene.kubelet.plays[name] = Play(arguments=SLOW, cold_start_seconds=0.6)
         load.hold(7)
         await expect_values(scene, [7], external_path(namespace), f"app={name}")
         async with Polling(lambda: values(scene, external_path(namespace), f"app={name}")) as polling:
             await scene.until("scaled to 2", lambda: _scaled(scene, name, namespace, 2))
-            await scene.until("both pods are Ready", lambda: _ready(scene, name, namespace, 2))
+            await scene.until("both pods are Ready", lambda: pods_ready(scene, name, namespace, 2))
             await expect_values(scene, [3, 4], pods_path(namespace), f"app={name}")
         require(not polling.errors, f"a pod was starting, and answers failed: {polling.errors[:1]}")
     scene.say(f"a pod that is slow to start: {len(polling.values)} sums while it loads, none refused")
@@ -226,7 +221,7 @@ async def _short_lived(scene: Stage) -> None:
         autoscaler(name, pods_metric(METRIC, 30), most=3, namespace=namespace),
     )
     async with Load(scene.kubelet, name, namespace) as load:
-        await scene.until("two pods are Ready", lambda: _ready(scene, name, namespace, 2))
+        await scene.until("two pods are Ready", lambda: pods_ready(scene, name, namespace, 2))
         load.hold(4)
         await expect_values(scene, [2, 2], pods_path(namespace), f"app={name}")
     await scene.delete(f"/api/v1/namespaces/{namespace}")
@@ -240,13 +235,6 @@ async def _short_lived(scene: Stage) -> None:
     await scene.until("the namespace is gone", gone, 60)
     await expect_refusal(scene, 404, external_path(namespace), f"app={name}", "no pod of namespace")
     scene.say("a namespace deleted: it goes, its pods are forgotten, and it is answered with 404")
-
-
-async def _ready(scene: Stage, app: str, namespace: str, wanted: int) -> bool:
-    ready = len(scene.kubelet.of(app, namespace))
-    if ready != wanted:
-        raise Waiting(f"{ready} pods of {app} are Ready")
-    return True
 
 
 async def _scaled(scene: Stage, name: str, namespace: str, wanted: int) -> bool:
