@@ -72,12 +72,17 @@ class PageReader:
 
     def remembered(self, body: bytes, open_metrics: bool | None = None) -> PageReading | None:
         """What the page says, where its layout is known; None where that is not so or the page cannot be used."""
-        found = self._read_known(self.candidates(body), body, open_metrics)
+        if not may_be_remembered(body, open_metrics, self._max_bytes):
+            return None
+        lines = whole_lines(body)
+        found = _read_known(self._candidates(len(lines)), lines, ends_with_eof(body))
         return None if found is None else self.keep(found)
 
     def candidates(self, body: bytes) -> list[Known]:
         """The layouts that the page may have."""
-        lines = body.count(b"\n") + (body[-1:] != b"\n")
+        return self._candidates(body.count(b"\n") + (body[-1:] != b"\n"))
+
+    def _candidates(self, lines: int) -> list[Known]:
         found = self._layouts.candidates(self._owner, lines, self._catalogue, self._forced)
         last = self._last() if self._last is not None else None
         if last is not None and last.layout.line_count == lines:
@@ -100,9 +105,10 @@ class PageReader:
 
     def read_by(self, candidates: Sequence[Known], body: bytes, open_metrics: bool | None = None) -> Learned:
         """What the page says, by one of the layouts or without. Raises PageError as `read` does."""
-        remembered = self._read_known(candidates, body, open_metrics)
-        if remembered is not None:
-            return remembered
+        if candidates and may_be_remembered(body, open_metrics, self._max_bytes):
+            remembered = _read_known(candidates, whole_lines(body), ends_with_eof(body))
+            if remembered is not None:
+                return remembered
         dialect = check_page(body, open_metrics, self._max_bytes)
         engine = self._engine or detect(self._catalogue, body)
         if engine is None:
@@ -118,15 +124,13 @@ class PageReader:
             known = Known(layout, plan, self._catalogue, self._forced, size_bytes=size, reading_bytes=kept)
         return Learned(reading, known, kept)
 
-    def _read_known(self, candidates: Sequence[Known], body: bytes, open_metrics: bool | None) -> Learned | None:
-        if not candidates or not may_be_remembered(body, open_metrics, self._max_bytes):
-            return None
-        lines, dialect = whole_lines(body), ends_with_eof(body)
-        for known in candidates:
-            found = known.layout.values(lines, dialect)
-            if found is not None:
-                return Learned(known.plan.read(*found), known, known.reading_bytes)
-        return None
+
+def _read_known(candidates: Sequence[Known], lines: list[bytes], dialect: bool) -> Learned | None:
+    for known in candidates:
+        found = known.layout.values(lines, dialect)
+        if found is not None:
+            return Learned(known.plan.read(*found), known, known.reading_bytes)
+    return None
 
 
 def _size_bytes(body: bytes, found: Scan) -> int:

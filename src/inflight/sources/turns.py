@@ -1,8 +1,9 @@
 """What scraping may take of the process at once: of each turn of the event loop, and of a thread beside it.
 
 A loop that sends a hundred requests and reads a hundred pages in one turn keeps everybody else waiting for it: an
-answer of the metrics API takes about ten turns, its handshake included. So a turn holds two milliseconds of scraping,
-the rest waits for the next; namespaces take turns by the time that they have had. Times are wall seconds.
+answer of the metrics API takes about ten turns, its handshake included. So a turn holds two milliseconds of scraping
+(up to ten where scrapes have waited for long), the rest waits for the next; namespaces take turns by the time that they
+have had. Times are wall seconds.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from inflight.sources.fair_queue import FairQueue
 
 TURN_SECONDS = 0.002
 """Of scraping in one turn of the loop."""
+LONGEST_TURN_SECONDS = 0.01
+"""Where scrapes have waited for four seconds: answers come late then, but with values that are younger than 15 s."""
 START_SECONDS = 0.0004
 """What one scrape takes of the loop beside the reading of its page, on a slow core."""
 LARGEST_THREAD_SHARE = 0.5
@@ -37,6 +40,7 @@ class _Waiting:
         self.work = work
         self.cost_seconds = cost_seconds
         self.done = done
+        self.since = time.perf_counter()
 
 
 class LoopTurns:
@@ -88,12 +92,13 @@ class LoopTurns:
 
     def _turn(self) -> None:
         self._next_turn = None
-        self._spent_seconds = 0.0
-        while (queue := self._pages or self._scrapes) and self._spent_seconds < TURN_SECONDS:
+        self._spent_seconds, longest = 0.0, TURN_SECONDS
+        while (queue := self._pages or self._scrapes) and self._spent_seconds < longest:
             namespace, waiting = queue.pop()
             if waiting.done.cancelled():
                 continue
             began = time.perf_counter()
+            longest = min(LONGEST_TURN_SECONDS, TURN_SECONDS * (1.0 + began - waiting.since))
             _finish(waiting)
             self._charge(namespace, time.perf_counter() - began + waiting.cost_seconds)
 
