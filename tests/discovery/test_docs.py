@@ -2,12 +2,21 @@
 
 from pathlib import Path
 
-from inflight.cluster.reflector import MAX_OBJECTS
+from inflight.cluster.client import MAX_ANSWER_BYTES
+from inflight.cluster.listing import MAX_OBJECTS, PAGE_LIMIT
 from inflight.discovery import KINDS
-from inflight.discovery.autoscalers import MAX_ASKS, MAX_SELECTOR_TEXT
+from inflight.discovery.autoscalers import (
+    MAX_ASKS,
+    MAX_BYTES,
+    MAX_PARTS,
+    MAX_REQUIREMENTS,
+    MAX_SELECTOR_TEXT,
+    MAX_VALUES,
+)
 from inflight.discovery.pages import MAX_PAGES, MAX_PATH, default_pages
 from inflight.discovery.pods import MAX_LABELS, MAX_PORTS
 from inflight.discovery.problems import LINES_PER_MINUTE
+from inflight.discovery.selections import MAX_COMPARISONS
 from inflight.discovery.targets import MAX_SELECTIONS
 from inflight.discovery.wanted import MAX_AUTOSCALERS, MAX_NAMESPACES, MAX_WORKLOADS
 from inflight.signals import shipped
@@ -39,7 +48,11 @@ def test_the_bounds_are_those_of_the_code() -> None:
         f"{MAX_NAMESPACES} namespaces; in each {MAX_AUTOSCALERS:,} HPAs with {MAX_ASKS} metrics",
         f"{MAX_WORKLOADS} workloads, {MAX_SELECTIONS} selectors and {MAX_OBJECTS:,} pods",
         f"{MAX_TARGETS:,} pods that are scraped",
-        f"up to {MAX_SELECTOR_TEXT:,} characters",
+        f"up to {MAX_SELECTOR_TEXT:,} characters, {MAX_REQUIREMENTS} requirements and {MAX_VALUES} values",
+        f"together {MAX_PARTS:,} requirements and values",
+        f"at most {MAX_COMPARISONS:,} comparisons",
+        f"Of an HPA {MAX_BYTES >> 10} KiB of JSON are read, of another object {MAX_ANSWER_BYTES >> 20} MiB",
+        f"in pages of {PAGE_LIMIT}",
         f"at most {MAX_PORTS} of a pod, and at most {MAX_PAGES} places",
         f"at most {MAX_PATH} characters",
         f"more than {MAX_LABELS} labels",
