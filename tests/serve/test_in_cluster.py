@@ -187,11 +187,10 @@ async def test_no_sum_is_too_low_for_a_pod_that_is_not_read(cluster: Cluster, ru
         assert "1 pod that matches is not read: other: no HPA of the namespace asks for this selector" in body
     await cluster.put("pods", pod("starting", ip="127.0.0.1", annotations=broken))
     async with asyncio.timeout(20):
+        body = ""
         # For a moment it may be said that the pods have just changed.
-        while "1 of 2 pods Ready but without a value yet: starting (HTTP 500)" not in (  # noqa: ASYNC110 - what is waited for has no event
-            await run.until(503, f"{path}?labelSelector=app%3Dllm")
-        ):
-            await asyncio.sleep(0.02)
+        while "1 of 2 pods Ready but without a value yet: starting (HTTP 500)" not in body:
+            body = await run.until(503, f"{path}?labelSelector=app%3Dllm")
     assert "starting (HTTP 500)" in await run.until(503, f"{CUSTOM}/deployments.apps/llm/inflight_requests")
     assert (await run.ask(f"{CUSTOM}/pods/*/inflight_requests"))[0] == 200
     await cluster.put("pods", pod("starting", ip="127.0.0.1", annotations=here))
