@@ -5,6 +5,7 @@ Each changes what the part looks at, never the looking.
 """
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from unittest import mock
@@ -74,6 +75,19 @@ def _patched(where: object, name: str, value: object) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _defect(python: str) -> Iterator[None]:
+    """Inflight runs with this changed in it."""
+    command = isolation.command
+    begin = f"{python}; import sys; sys.argv[0] = 'inflight'; from inflight.cli import main; sys.exit(main())"
+
+    def with_defect(program: Sequence[str | Path], account: Path, user: int) -> list[str | Path]:
+        return command([sys.executable, "-c", begin, *program[1:]], account, user)
+
+    with mock.patch.object(isolation, "command", with_defect):
+        yield
+
+
 async def _nothing(*_: object) -> None:
     return None
 
@@ -88,16 +102,36 @@ ADMIN = _role(
     roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
     subjects=[{"kind": "ServiceAccount", "namespace": manifests.SYSTEM, "name": "inflight"}],
 )
+GUARD = "import sys, inflight.guard; sys.modules['inflight.guard.answer']"
+"""Under its other name there is a function."""
+UNASKED = "import inflight.discovery.namespace as m; m.unread_sentence = lambda *_: ''"
+HIDDEN = f"{GUARD}._may_hold_work = lambda *_: []"
+AT_ONCE = "import inflight.discovery.targets as m; m._Choices._was_there = lambda *_: False"
+WORDLESS = f"{GUARD}.valueless_sentence = lambda *_: 'unknown'"
+RAW = "import inflight.signals.foreign as m; m.printable = lambda text, *_: text"
 PLANTS = {
-    "install": Plant("its account is cluster-admin", lambda: _also_created("clusterrolebindings", ADMIN)),
-    "shapes": Plant("half of the requests", lambda: _other_load(lambda count: count // 2)),
-    "finding": Plant("the pods without a port have one", lambda: _patched(finding, "MUTE", manifests.ONE_ENGINE)),
-    "kubectl": Plant("one request less", lambda: _other_load(lambda count: count - 1)),
-    "access": Plant("every name of the front proxy's authority is allowed", _any_proxy),
-    "ports": Plant("a child of Inflight serves files", _another_port),
-    "rights": Plant("no rule is taken away", lambda: _patched(rights, "merge", _nothing)),
-    "outages": Plant("the cut connection stays cut", lambda: _patched(Splice, "mend", lambda _: None)),
-    "uninstall": Plant(
-        "a ClusterRole more", lambda: _also_created("clusterroles", _role("ClusterRole", "inflight-planted", rules=[]))
+    "install": (Plant("its account is cluster-admin", lambda: _also_created("clusterrolebindings", ADMIN)),),
+    "shapes": (Plant("half of the requests", lambda: _other_load(lambda count: count // 2)),),
+    "finding": (Plant("the pods without a port have one", lambda: _patched(finding, "MUTE", manifests.ONE_ENGINE)),),
+    "sums": (
+        Plant("pods that nobody asked for are left out", lambda: _defect(UNASKED)),
+        Plant("Ready pods that cannot be read are left out", lambda: _defect(HIDDEN)),
+        Plant("no pod is waited for when it is found", lambda: _defect(AT_ONCE)),
+        Plant("nobody says why there is no value", lambda: _defect(WORDLESS)),
+    ),
+    "hostile": (Plant("what strangers wrote is logged as it is", lambda: _defect(RAW)),),
+    "kubectl": (Plant("one request less", lambda: _other_load(lambda count: count - 1)),),
+    "access": (Plant("every name of the front proxy's authority is allowed", _any_proxy),),
+    "ports": (Plant("a child of Inflight serves files", _another_port),),
+    "rights": (Plant("no rule is taken away", lambda: _patched(rights, "merge", _nothing)),),
+    "outages": (
+        Plant("the cut connection stays cut", lambda: _patched(Splice, "mend", lambda _: None)),
+        Plant("no pod is waited for when it is found", lambda: _defect(AT_ONCE)),
+    ),
+    "uninstall": (
+        Plant(
+            "a ClusterRole more",
+            lambda: _also_created("clusterroles", _role("ClusterRole", "inflight-planted", rules=[])),
+        ),
     ),
 }

@@ -27,6 +27,7 @@ import msgspec
 from control_plane import ControlPlane, StartError, control_plane
 from parts.as_a_person import as_a_person
 from parts.finding import finding
+from parts.hostile import hostile
 from parts.install import install
 from parts.outages import outages
 from parts.ports import ports
@@ -63,6 +64,7 @@ PARTS = {
     "shapes": Part(shapes, calm=True, scales=True),
     "finding": Part(finding, calm=True, scales=True),
     "sums": Part(sums, calm=True),
+    "hostile": Part(hostile, calm=True),
     "kubectl": Part(as_a_person, calm=True),
     "access": Part(who_may_ask, calm=True),
     "ports": Part(ports, calm=True),
@@ -161,15 +163,14 @@ def run(what: str, parts: Sequence[str]) -> int:
 
 
 def judge(parts: Sequence[str]) -> int:
-    """Each part with its fault, on a control plane of its own. The exit code is that of what was not found."""
-    missed = []
-    for part in parts:
-        plant = PLANTS[part]
+    """Each part with each of its faults, on a control plane of its own. The exit code is that of what was not found."""
+    missed, planted = [], [(part, plant) for part in parts for plant in PLANTS[part]]
+    for part, plant in planted:
         print(f"== {part}, with a fault: {plant.what}", flush=True)
         with plant.within():
             if run("e2e", [part]) != 1:
                 missed.append(f"{part} ({plant.what})")
-    print(f"NOT FOUND: {', '.join(missed)}" if missed else f"{len(parts)} parts found the fault planted for them")
+    print(f"NOT FOUND: {', '.join(missed)}" if missed else f"all of {len(planted)} planted faults were found")
     return 1 if missed else 0
 
 

@@ -4,6 +4,8 @@ import asyncio
 import json
 import time
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import manifests
 from engine import Play
@@ -13,14 +15,25 @@ from manifests import autoscaler, deployment, external_metric
 from stage import MANIFEST, Stage, Waiting
 
 from inflight.cluster import ApiError
-from parts.asking import expect_active, expect_said, expect_values, external_path, require, values
+from parts.asking import (
+    expect_active,
+    expect_refusal,
+    expect_said,
+    expect_values,
+    external_path,
+    pods_ready,
+    require,
+    values,
+)
 from parts.polling import Polling
 from parts.shapes import SLOW
+from parts.sums import HANGS
 from parts.who_may_ask import AS_ADMIN, EXTERNAL, ask, expect
 
 METRIC = "inflight_requests"
 NAME = NAMESPACE = "through-outages"
 SELECTOR = f"app={NAME}"
+HANGING = "beside-one-that-hangs"
 FIRST_PAGE_SECONDS = 3.0
 TOKEN_CACHE_SECONDS = 12
 """The API server goes on believing a token for ten."""
@@ -33,7 +46,7 @@ async def outages(scene: Stage) -> None:
         deployment(NAME, 2, NAMESPACE),
         autoscaler(NAME, external_metric(METRIC, 30, {"app": NAME}), most=4, namespace=NAMESPACE),
     )
-    async with Load(scene.kubelet, NAME, NAMESPACE) as load:
+    async with Load(scene.kubelet, NAME, NAMESPACE) as load, _one_that_hangs(scene):
         load.hold(6)
         await expect_values(scene, [6], external_path(NAMESPACE), SELECTOR)
         try:
@@ -50,6 +63,38 @@ async def outages(scene: Stage) -> None:
             for replica in scene.replicas:
                 replica.api.mend()
     await scene.delete(f"/api/v1/namespaces/{NAMESPACE}")
+
+
+@asynccontextmanager
+async def _one_that_hangs(scene: Stage) -> AsyncIterator[None]:
+    """Two pods that are loaded and one that is Ready and hangs, with an HPA that would go down at once: whatever
+    happens in the block, no sum of theirs is said. Processes that were killed know no more who has ever reported.
+    """
+    fleet = {"fleet": HANGING}
+    path, selector = external_path(HANGING), f"fleet={HANGING}"
+    scene.kubelet.plays |= {HANGING: Play(arguments=SLOW), "hangs": HANGS}
+    await scene.create(
+        manifests.namespace(HANGING),
+        deployment(HANGING, 2, HANGING, labels={"app": HANGING, **fleet}),
+        manifests.lone_pod("hangs", HANGING, {"app": "hangs", **fleet}),
+    )
+
+    async def count() -> int:
+        return await scene.deployment_replicas(HANGING, HANGING)
+
+    async with Load(scene.kubelet, HANGING, HANGING) as load:
+        await scene.until("two pods are Ready", lambda: pods_ready(scene, HANGING, HANGING, 2))
+        await scene.until("the third is Ready", lambda: pods_ready(scene, "hangs", HANGING, 1))
+        load.hold(12)
+        metric = external_metric(METRIC, 6, fleet)
+        await scene.create(autoscaler(HANGING, metric, most=4, namespace=HANGING, down_seconds=0))
+        async with Polling(lambda: values(scene, path, selector)) as sums, Polling(count) as replicas:
+            yield
+            await expect_refusal(scene, 503, path, selector, "Ready but without a value yet", "hangs")
+    require(not sums.values, f"a pod hung all the time, and {sums.values[:1]} was said")
+    require(set(replicas.values) == {2}, f"a pod hung all the time, and the HPA scaled: {set(replicas.values)}")
+    scene.say(f"a pod that hung all the time: {len(sums.seen)} questions, no sum, and the HPA stayed where it was")
+    await scene.delete(f"/api/v1/namespaces/{HANGING}")
 
 
 async def _watches_dropped(scene: Stage) -> None:
@@ -134,36 +179,45 @@ def _etcd(url: str, body: dict[str, object]) -> dict[str, dict[str, object]]:
 
 
 async def _away_at_the_start(scene: Stage) -> None:
-    """Started without an API server: alive, not ready with the reason; ready by itself once it is there."""
-    replica = scene.replicas[-1]
-    restarts = replica.pod.restarts
+    """Both started without an API server: alive, not ready with the reason; ready by themselves once it is there."""
+    replicas = scene.replicas
+    restarts = [replica.pod.restarts for replica in replicas]
     scene.plane.kill_one("kube-apiserver")
-    replica.kill()
+    known = {replica.pod.name: len(replica.said()) for replica in replicas}
+    for replica in replicas:
+        replica.kill()
 
-    known = len(replica.said())
-
-    async def says_why() -> bool:
-        status, body = await replica.ask("/readyz")
-        said = [line for line in replica.said()[known:].splitlines() if "check=readyz ok=False" in line]
-        # To the log and not to strangers.
-        if status != 503 or "cannot be" in body or not said or "cannot be asked" not in said[-1]:
-            raise Waiting(f"{status}: {body}; {said}")
+    async def say_why() -> bool:
+        for replica in replicas:
+            status, body = await replica.ask("/readyz")
+            lines = replica.said()[known[replica.pod.name] :].splitlines()
+            said = [line for line in lines if "check=readyz ok=False" in line]
+            # To the log and not to strangers.
+            if status != 503 or "cannot be" in body or not said or "cannot be asked" not in said[-1]:
+                raise Waiting(f"{status}: {body}; {said}")
         return True
 
-    await scene.until("it is not ready and its log says why", says_why, 30)
-    require((await replica.ask("/livez"))[0] == 200, "without an API server a replica is not alive")
-    status, body = await ask(scene, EXTERNAL, "", None, port=replica.port, trusts=False)
-    require(status in {401, 403, 503}, f"without an API server a stranger gets {status}: {body[:300]}")
+    await scene.until("they are not ready and their logs say why", say_why, 30)
+    for replica in replicas:
+        require((await replica.ask("/livez"))[0] == 200, "without an API server a replica is not alive")
+        status, body = await ask(scene, EXTERNAL, "", None, port=replica.port, trusts=False)
+        require(status in {401, 403, 503}, f"without an API server a stranger gets {status}: {body[:300]}")
     await asyncio.to_thread(scene.plane.start_apiserver)
 
     async def ready() -> bool:
-        return (await replica.ask("/readyz"))[0] == 200 and len(scene.ready_replicas) == 2
+        answers = [(await replica.ask("/readyz"))[0] for replica in replicas]
+        if answers != [200, 200] or len(scene.ready_replicas) != 2:
+            raise Waiting(f"{answers}")
+        return True
 
-    await scene.until("it becomes ready by itself", ready, 60)
-    require(replica.pod.restarts == restarts + 1, f"it was restarted {replica.pod.restarts - restarts} times")
+    await scene.until("they become ready by themselves", ready, 60)
+    more = [replica.pod.restarts - before for replica, before in zip(replicas, restarts, strict=True)]
+    require(more == [1, 1], f"they were restarted {more} times")
     await scene.until("APIServices Available", scene.available, 60)
     await expect_values(scene, [6], external_path(NAMESPACE), SELECTOR)
-    scene.say("started without an API server: alive, not ready and why, and ready by itself when it was there")
+    scene.say(
+        "both killed, and started without an API server: alive, not ready and why; ready by themselves afterwards"
+    )
 
 
 async def _token_ended(scene: Stage) -> None:

@@ -7,8 +7,8 @@ then meanwhile, since Inflight waits longer each time for a watch that breaks of
 
 import asyncio
 import contextlib
-import copy
 import itertools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import manifests
@@ -16,16 +16,18 @@ from control_plane import INFLIGHT_USER
 from engine import Play
 from kubectl import Plain, apply, merge, path_of, read_objects
 from load import Load
-from manifests import autoscaler, deployment, external_metric, object_metric
-from stage import APISERVICES, MANIFEST, SECRET, Stage, Waiting
+from manifests import autoscaler, deployment, external_metric, object_metric, pods_metric
+from stage import APISERVICES, MANIFEST, SECRET, Stage, Waiting, all_at_once
 
 from inflight.cluster import ClusterError
 from parts.asking import (
     expect_active,
     expect_condition,
+    expect_refusal,
     expect_values,
     external_path,
     object_path,
+    pods_path,
     require,
     values,
 )
@@ -37,49 +39,98 @@ METRIC = "inflight_requests"
 NAME = NAMESPACE = "without-rights"
 SELECTOR = f"app={NAME}"
 ACCOUNT = "inflight-system:inflight"
+WHO_MAY = "who asks and what they may"
 TURN_SECONDS = 0.5
 Logs = dict[str, int]
 TOLD_SECONDS = 40.0
 """Watches that are refused are tried again after up to 30 s."""
+CURRENT_SECONDS = 15.0
+"""So long a list of pods is believed that nobody may renew."""
+CATCHING_UP_SECONDS = 1.0
+"""Where a list was read anew the next answer may be that it is being put together."""
+
+
+class Rules:
+    """Of the ClusterRole `inflight`, from which each check takes its own away while others take theirs."""
+
+    def __init__(self, scene: Stage) -> None:
+        self._scene = scene
+        self._role = _object("ClusterRole", "inflight")
+        self._taken: set[str] = set()
+
+    async def take(self, resource: str) -> None:
+        require(any(resource in rule["resources"] for rule in self._role["rules"]), f"there is no rule for {resource}")
+        self._taken.add(resource)
+        await self._write()
+
+    async def give_back(self, resource: str) -> None:
+        self._taken.discard(resource)
+        await self._write()
+
+    async def _write(self) -> None:
+        rules = [rule for rule in self._role["rules"] if not self._taken & set(rule["resources"])]
+        await merge(self._scene.client, path_of(self._role), {"rules": rules})
 
 
 async def rights(scene: Stage) -> None:
     scene.kubelet.plays[NAME] = Play(arguments=SLOW)
     restarts = {each.pod.name: each.pod.restarts for each in scene.replicas}
+    rules = Rules(scene)
     await scene.create(
         manifests.namespace(NAMESPACE),
+        *_pods_here(),
         deployment(NAME, 2, NAMESPACE),
         autoscaler(NAME, external_metric(METRIC, 30, {"app": NAME}), most=4, namespace=NAMESPACE),
     )
     async with Load(scene.kubelet, NAME, NAMESPACE) as load, _traffic(scene):
         load.hold(6)
         await expect_values(scene, [6], external_path(NAMESPACE), SELECTOR)
-        for what, part in (
-            ("horizontalpodautoscalers", _autoscalers),
-            ("pods", _pods),
-            ("*/scale", _scales),
-            ("the Secret", _secret),
-            ("the APIServices", _bundles),
-            ("the authorities of the cluster", _authorities),
-            ("who asks and what they may", _reviews),
-        ):
-            async with Polling(lambda: values(scene, external_path(NAMESPACE), SELECTOR)) as polling:
-                await part(scene)
-            # Of the last one the question is itself whether somebody may be answered.
-            if part is not _reviews:
-                require(not polling.errors, f"without {what} answers failed: {polling.errors[:1]}")
-                require(
-                    set(map(str, polling.values)) == {"[6.0]"}, f"without {what} other values came: {polling.values}"
-                )
-            await expect_active(scene, NAMESPACE, NAME)
+        await all_at_once(_pods(scene, rules), _one_by_one(scene, rules))
     require({each.pod.name: each.pod.restarts for each in scene.replicas} == restarts, "Inflight was restarted")
     await scene.delete(f"/api/v1/namespaces/{NAMESPACE}")
 
 
-async def _autoscalers(scene: Stage) -> None:
+def _pods_here() -> tuple[manifests.Placed, ...]:
+    """The right to the pods of this one namespace, so that it goes on while the others' are not to be had."""
+    version = "rbac.authorization.k8s.io/v1"
+    metadata = {"name": "pods-here", "namespace": NAMESPACE}
+    rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}
+    role = {"apiVersion": version, "kind": "Role", "metadata": metadata, "rules": [rule]}
+    account = {"kind": "ServiceAccount", "name": "inflight", "namespace": manifests.SYSTEM}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pods-here"}
+    binding = {
+        "apiVersion": version, "kind": "RoleBinding", "metadata": metadata, "roleRef": reference, "subjects": [account],
+    }  # fmt: skip
+    path = f"{manifests.RBAC}/namespaces/{NAMESPACE}"
+    return (f"{path}/roles", role), (f"{path}/rolebindings", binding)
+
+
+async def _one_by_one(scene: Stage, rules: Rules) -> None:
+    checks: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
+        ("horizontalpodautoscalers", lambda: _autoscalers(scene, rules)),
+        ("*/scale", lambda: _scales(scene, rules)),
+        ("the Secret", lambda: _secret(scene)),
+        ("the APIServices", lambda: _bundles(scene)),
+        ("the authorities of the cluster", lambda: _authorities(scene)),
+        (WHO_MAY, lambda: _reviews(scene)),
+    )
+    for what, part in checks:
+        async with Polling(lambda: values(scene, external_path(NAMESPACE), SELECTOR)) as polling:
+            await part()
+        # Of the last one the question is itself whether somebody may be answered.
+        if what != WHO_MAY:
+            other = [error for error in polling.errors if "being put together" not in error]
+            require(not other, f"without {what} answers failed: {other[:1]}")
+            outage = polling.longest_outage_seconds
+            require(outage < CATCHING_UP_SECONDS, f"without {what} there was no answer for {outage:.1f} s")
+            require(set(map(str, polling.values)) == {"[6.0]"}, f"without {what} other values came: {polling.values}")
+        await expect_active(scene, NAMESPACE, NAME)
+
+
+async def _autoscalers(scene: Stage, rules: Rules) -> None:
     """Known ones are followed on; a new one is found when the right is back."""
     new = "found-later"
-    await _without_rule(scene, "horizontalpodautoscalers", lambda logs: _said(
+    await _without_rule(scene, rules, "horizontalpodautoscalers", lambda logs: _said(
         scene, logs, "kind=autoscalers_forbidden", "horizontalpodautoscalers.autoscaling", "--verb=list,watch", ACCOUNT
     ))  # fmt: skip
     await scene.create(
@@ -93,11 +144,27 @@ async def _autoscalers(scene: Stage) -> None:
     scene.say("without horizontalpodautoscalers: said, with the command; known ones are followed on")
 
 
-async def _pods(scene: Stage) -> None:
-    """Pods that are known are read on. A namespace whose pods were never listed is told of in the HPA's condition."""
-    other = "pods-not-listed"
+async def _pods(scene: Stage, rules: Rules) -> None:
+    """Pods that are known are read on, and sums of them said for a while, until nobody knows any more whether they are
+    all. A namespace whose pods were never listed is told of at once.
+    """
+    known, other = "pods-not-current", "pods-not-listed"
+    scene.kubelet.plays |= {known: Play(arguments=SLOW), other: Play(arguments=SLOW)}
+    await scene.create(
+        manifests.namespace(known),
+        deployment(known, 2, known),
+        autoscaler(
+            known, external_metric(METRIC, 30, {"app": known}), pods_metric(METRIC, 30), most=4, namespace=known
+        ),
+    )
+    sentence = (
+        "which pods namespace pods-not-current has is not known any more",
+        "kubectl create clusterrole",
+        ACCOUNT,
+    )
 
     async def seen(logs: Logs) -> None:
+        begun = time.monotonic()
         await _said(scene, logs, "kind=pods_forbidden", "--verb=list,watch", "--resource=pods", ACCOUNT)
         await scene.create(
             manifests.namespace(other),
@@ -105,15 +172,34 @@ async def _pods(scene: Stage) -> None:
             autoscaler(other, external_metric(METRIC, 30, {"app": other}), most=2, namespace=other),
         )
         await expect_condition(scene, other, other, "may not be watched", "kubectl create clusterrole", ACCOUNT)
+        for path, selector in ((external_path(known), f"app={known}"), (object_path(known, known), "")):
+            await expect_refusal(scene, 503, path, selector, *sentence)
+        require(
+            time.monotonic() - begun > CURRENT_SECONDS - 2, "a list of pods was not believed for as long as it is said"
+        )
+        await expect_condition(scene, known, known, "is not known any more")
+        await expect_values(scene, [2, 2], pods_path(known), f"app={known}")
+        require(await scene.deployment_replicas(known, known) == 2, "scaled because nobody knows which pods there are")
 
-    scene.kubelet.plays[other] = Play(arguments=SLOW)
-    await _without_rule(scene, "pods", seen)
+    async with Load(scene.kubelet, known, known) as load:
+        load.hold(4)
+        await expect_values(scene, [4], external_path(known), f"app={known}")
+        async with Polling(lambda: values(scene, external_path(known), f"app={known}")) as polling:
+            await _without_rule(scene, rules, "pods", seen)
+        low = [each for each in polling.values if each != [4]]
+        require(not low, f"without pods other values came: {low[:3]}")
+        await expect_values(scene, [4], external_path(known), f"app={known}", TOLD_SECONDS)
+        await expect_active(scene, known, known)
     await expect_values(scene, [0], external_path(other), f"app={other}", TOLD_SECONDS)
-    await scene.delete(f"/api/v1/namespaces/{other}")
-    scene.say("without pods: said in the log and in the HPA's condition, with the command; known pods are read on")
+    for namespace in (known, other):
+        await scene.delete(f"/api/v1/namespaces/{namespace}")
+    scene.say(
+        "without pods: said at once in the log; after 15 s no sum, with the command in the HPA's condition; known pods"
+    )
+    scene.say("  are read on, and a Pods metric is answered; given back, all is found")
 
 
-async def _scales(scene: Stage) -> None:
+async def _scales(scene: Stage, rules: Rules) -> None:
     new = "scale-not-read"
 
     async def seen(_: Logs) -> None:
@@ -126,7 +212,7 @@ async def _scales(scene: Stage) -> None:
         )
 
     scene.kubelet.plays[new] = Play(arguments=SLOW)
-    await _without_rule(scene, "*/scale", seen)
+    await _without_rule(scene, rules, "*/scale", seen)
     await expect_values(scene, [0], object_path(NAMESPACE, new), "", 90)
     await scene.delete(f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers/{new}")
     await scene.delete(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{new}")
@@ -195,19 +281,15 @@ async def _reviews(scene: Stage) -> None:
     scene.say("without the right to ask about callers: 503 with the role to bind; given back, as before")
 
 
-async def _without_rule(scene: Stage, resource: str, seen: Callable[[Logs], Awaitable[None]]) -> None:
+async def _without_rule(scene: Stage, rules: Rules, resource: str, seen: Callable[[Logs], Awaitable[None]]) -> None:
     """The ClusterRole without the rule for it, while `seen` looks."""
-    role = _object("ClusterRole", "inflight")
-    less = copy.deepcopy(role)
-    less["rules"] = [rule for rule in role["rules"] if resource not in rule["resources"]]
-    require(len(less["rules"]) == len(role["rules"]) - 1, f"there is no rule for {resource}")
     logs = _logs(scene)
-    await merge(scene.client, path_of(role), {"rules": less["rules"]})
+    await rules.take(resource)
     try:
         await _drop(scene)
         await seen(logs)
     finally:
-        await merge(scene.client, path_of(role), {"rules": role["rules"]})
+        await rules.give_back(resource)
 
 
 async def _without(scene: Stage, plain: Plain, seen: Callable[[Logs], Awaitable[None]]) -> None:
