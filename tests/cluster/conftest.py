@@ -12,6 +12,8 @@ from aiohttp import web
 from inflight.cluster import Client, ClusterConfig
 from inflight.cluster.config import Material
 
+from .following import Collection, Copy
+
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -82,3 +84,13 @@ def config(server: FakeApiServer, authority: trustme.CA) -> ClusterConfig:
 async def client(config: ClusterConfig) -> AsyncIterator[Client]:
     async with Client(config) as opened:
         yield opened
+
+
+@pytest.fixture
+def collection(server: Any) -> Collection:
+    return Collection(server)
+
+
+@pytest.fixture
+def copy(client: Client) -> Copy:
+    return Copy(client)

@@ -17,7 +17,7 @@ from inflight.objects import NOTHING, Selector, parse_selector
 from inflight.sources import Target
 
 from .builders import external_metric
-from .test_targets import FINDER, hpa, record, starting
+from .resolving import FINDER, hpa, record, starting
 
 PORT = {"prometheus.io/port": "9400"}
 APP = parse_selector("app=llm")
