@@ -137,6 +137,18 @@ def collector_families(stats: CollectorStats, now: float) -> Iterator[Family]:
         _maybe(stats.slowest_duration_seconds),
     )
     yield _family(
+        "inflight_scrape_wait_seconds_total",
+        "counter",
+        "Wall time that all scrapes waited for their turn, added up.",
+        [({}, stats.waited_seconds)],
+    )
+    yield _family(
+        "inflight_targets_stretched",
+        "gauge",
+        "Pods that are read less often than was asked for.",
+        [({}, stats.stretched)],
+    )
+    yield _family(
         "inflight_unrecognized_pages_total",
         "counter",
         "Pages on which no known engine was recognized.",

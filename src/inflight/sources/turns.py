@@ -2,8 +2,8 @@
 
 A loop that sends a hundred requests and reads a hundred pages in one turn keeps everybody else waiting for it: an
 answer of the metrics API takes about ten turns, its handshake included. So a turn holds two milliseconds of scraping
-(up to ten where scrapes have waited for long), the rest waits for the next; namespaces take turns by the time that they
-have had. Times are wall seconds.
+(up to twenty where scrapes have waited for long), the rest waits for the next; namespaces take turns by the time that
+they have had. Times are wall seconds.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from inflight.sources.fair_queue import FairQueue
 
 TURN_SECONDS = 0.002
 """Of scraping in one turn of the loop."""
-LONGEST_TURN_SECONDS = 0.01
-"""Where scrapes have waited for four seconds: answers come late then, but with values that are younger than 15 s."""
+LONGEST_TURN_SECONDS = 0.02
+"""Where scrapes have waited for nine seconds: answers come late then, but with values that are younger than 15 s."""
 START_SECONDS = 0.0004
 """What one scrape takes of the loop beside the reading of its page, on a slow core."""
 LARGEST_THREAD_SHARE = 0.5
