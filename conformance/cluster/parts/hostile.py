@@ -1,5 +1,5 @@
-"""Objects that nobody means well with, and that a real API server takes: the others are found and answered all the same,
-and no line of a log is somebody else's.
+"""Objects that nobody means well with, and that a real API server takes: the others are found and answered all the
+same, and no line of a log is somebody else's.
 """
 
 import re
