@@ -12,6 +12,7 @@ from typing import Final, Literal, get_args
 import msgspec
 
 from inflight.signals.foreign import printable
+from inflight.sources.bounded_log import LineBudget
 
 ProblemKind = Literal[
     "autoscalers_forbidden",
@@ -71,13 +72,11 @@ class ProblemLog:
     """The problems of now; tells beginnings and ends. `now` in seconds that only grow."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
+        self._budget = LineBudget(
+            now, lines=LINES_PER_MINUTE, lines_of_a_namespace=LINES_PER_NAMESPACE, first_lines=MAX_FIRST_LINES
+        )
         self._current: dict[tuple[str, str, str], Problem] = {}
         self._counts: Counter[ProblemKind] = Counter()
-        self._minute = float("-inf")
-        self._lines = 0
-        self._lines_of: dict[str, int] = {}
-        self._left_out = 0
 
     @property
     def current(self) -> tuple[Problem, ...]:
@@ -100,7 +99,9 @@ class ProblemLog:
             if len(found) < MAX_KEPT and kept[problem.namespace] < MAX_KEPT_OF_NAMESPACE:
                 kept[problem.namespace] += 1
                 found[problem.key] = problem
-        self._begin_minute()
+        left_out = self._budget.turn_over()
+        if left_out is not None:
+            _log.warning("event=problems_not_logged lines=%d why='too many in a minute'", left_out.lines)
         before, self._current = self._current, found
         for key, problem in before.items():
             if key not in found:
@@ -109,32 +110,11 @@ class ProblemLog:
             if key not in before:
                 self._say(logging.WARNING, "problem", problem)
 
-    def _begin_minute(self) -> None:
-        """Where one is over: with what it left out."""
-        if self._now() - self._minute < 60.0:
-            return
-        if self._left_out:
-            _log.warning("event=problems_not_logged lines=%d why='too many in a minute'", self._left_out)
-        self._minute, self._lines, self._lines_of, self._left_out = self._now(), 0, {}, 0
-
     def _say(self, level: int, event: str, problem: Problem) -> None:
-        if not self._has_room(problem.namespace):
-            self._left_out += 1
+        if not self._budget.take(problem.namespace):
             return
         form = "event=%s kind=%s namespace=%s object=%r why=%r"
         _log.log(level, form, event, problem.kind, problem.namespace, problem.object, problem.sentence)
-
-    def _has_room(self, namespace: str) -> bool:
-        """Takes a line of this minute, where the namespace may have one."""
-        lines = self._lines_of.get(namespace, 0)
-        if not lines and len(self._lines_of) < MAX_FIRST_LINES:
-            self._lines_of[namespace] = 1
-            return True
-        if not lines or lines >= LINES_PER_NAMESPACE or self._lines >= LINES_PER_MINUTE:
-            return False
-        self._lines += 1
-        self._lines_of[namespace] = lines + 1
-        return True
 
 
 def _shown(text: str, most: int) -> str:
