@@ -61,7 +61,7 @@ def _by_certificate(
 ) -> tuple[User | None, str]:
     if not certificate.is_valid_at(now):
         return None, f"the certificate of {certificate.common_name[:100]!r}, which has ended or not begun"
-    if certificate.issuers & trust.proxy_anchors and _is_allowed(certificate, trust):
+    if trust.is_front_proxy(certificate, now):
         user = _spoken_for(credentials, trust)
         if user is not None:
             return user, ""
@@ -69,10 +69,6 @@ def _by_certificate(
         extra = {CREDENTIAL_ID: (f"X509SHA256={certificate.fingerprint}",)}
         return User(certificate.common_name, certificate.organizations, extra=extra), ""
     return None, f"the certificate of {certificate.common_name[:100]!r}"
-
-
-def _is_allowed(certificate: PeerCertificate, trust: Trust) -> bool:
-    return not trust.allowed_names or certificate.common_name in trust.allowed_names
 
 
 def _spoken_for(credentials: Credentials, trust: Trust) -> User | None:

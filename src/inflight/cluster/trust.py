@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from inflight.cluster.client import Client
-from inflight.cluster.credentials import Anchor, anchor_of
+from inflight.cluster.credentials import Anchor, PeerCertificate, anchor_of
 from inflight.cluster.errors import ApiError, ClusterError, ConfigError
 from inflight.cluster.reflector import Reflector
 
@@ -47,6 +47,11 @@ class Trust(msgspec.Struct, frozen=True):
     @property
     def ca_pem(self) -> str:
         return f"{self.client_ca_pem}\n{self.proxy_ca_pem}"
+
+    def is_front_proxy(self, certificate: PeerCertificate, now: float) -> bool:
+        """Whether this is the front proxy's certificate: of its authority, with one of its names, in its time."""
+        is_allowed = not self.allowed_names or certificate.common_name in self.allowed_names
+        return certificate.is_valid_at(now) and is_allowed and bool(certificate.issuers & self.proxy_anchors)
 
 
 def parse_trust(data: Mapping[str, Any]) -> Trust:

@@ -103,13 +103,8 @@ class ClusterDoor:
         return Admission(user.name, await self._not_allowed(user, attributes_of(method, asked)))
 
     def is_front_proxy(self, peer: Peer) -> bool:
-        certificate, trust = peer.certificate, self._trust.trust
-        return (
-            certificate is not None
-            and certificate.is_valid_at(time.time())
-            and bool(certificate.issuers & trust.proxy_anchors)
-            and (not trust.allowed_names or certificate.common_name in trust.allowed_names)
-        )
+        certificate = peer.certificate
+        return certificate is not None and self._trust.trust.is_front_proxy(certificate, time.time())
 
     async def _not_allowed(self, user: User, attributes: Attributes) -> Refused | None:
         is_stranger = UNAUTHENTICATED_GROUP in user.groups
