@@ -6,6 +6,8 @@ Clients' connections get what these leave. Many systems allow a process 1,024 fi
 import logging
 import resource
 
+from inflight.sources.file_limit import is_short, raise_soft_limit
+
 MAX_CONNECTIONS = 512
 """Go clients keep at most 25 idle ones per host; a kube-apiserver has a handful open."""
 MIN_CONNECTIONS = 16
@@ -37,15 +39,10 @@ class FileLimit:
             return
         self._enough_for = others
         wanted = others + MAX_CONNECTIONS + RESERVED_FILES
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft == resource.RLIM_INFINITY or soft >= wanted:
-            return
-        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        if allowed > soft:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-        if allowed < wanted and not self._has_warned:
+        limit = raise_soft_limit(wanted)
+        if is_short(limit, wanted) and not self._has_warned:
             self._has_warned = True
-            self._warn(max(soft, allowed), wanted, others)
+            self._warn(limit, wanted, others)
 
     def _warn(self, limit: int, wanted: int, others: int) -> None:
         why = (
