@@ -15,11 +15,11 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from bench_api import new_runner, receive
 from inflight.serve.garbage import collect_on_schedule
 from inflight.serve.server import start_server
 from inflight.signals import shipped
@@ -189,22 +189,9 @@ def at(found: list[float], percent: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1e3
 
 
-async def receive(pipe: Connection) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
-
-
 async def tell(pipe: Connection) -> Any:
     pipe.send("look")
     return await receive(pipe)
-
-
-def new_runner() -> asyncio.Runner:
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    with suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    return asyncio.Runner(loop_factory=factory)
 
 
 def main() -> None:

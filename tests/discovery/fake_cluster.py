@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -37,6 +39,16 @@ class FakeCluster:
         }
         self._news = asyncio.Condition()
         self._open: list[web.BaseRequest] = []
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[Self]:
+        """On a free port of this machine; `url` says where."""
+        runner = web.ServerRunner(web.Server(self.handle, handler_cancellation=True), shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield self
+        await runner.cleanup()
 
     # What a test does.
 

@@ -72,13 +72,8 @@ class Run:
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    fake = Cluster()
-    runner = web.ServerRunner(web.Server(fake.handle, handler_cancellation=True), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield fake
-    await runner.cleanup()
+    async with Cluster().served() as fake:
+        yield fake
 
 
 @pytest.fixture
