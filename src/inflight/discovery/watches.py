@@ -129,6 +129,10 @@ class FollowedCollection(Generic[T]):
         return self._reflector.synced.is_set()
 
     @property
+    def is_refused(self) -> bool:
+        return self.problem is not None and self.problem.kind == self.collection.forbidden
+
+    @property
     def unknown_since(self) -> float | None:
         """The loop's time in seconds from which on `objects` may be others by now; None while they are watched."""
         return self._reflector.broken_since
