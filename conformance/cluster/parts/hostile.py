@@ -8,7 +8,7 @@ import manifests
 from engine import Play
 from load import Load
 from manifests import Placed, autoscaler, deployment, external_metric
-from stage import Stage, Waiting
+from stage import Stage
 
 from parts.asking import (
     METRIC,
@@ -16,6 +16,7 @@ from parts.asking import (
     expect_said,
     expect_values,
     external_path,
+    pods_path,
     pods_ready,
     require,
     values,
@@ -109,13 +110,7 @@ async def _forged_lines(scene: Stage) -> None:
             scene, question, "front-proxy", AS_ADMIN | {"X-Remote-User": "admin%0Aevent=forged"}, port=replica.port
         )
 
-    async def is_followed() -> bool:
-        lines = [line for line in scene.said().splitlines() if "pod_answers" in line and FORGED in line]
-        if not lines:
-            raise Waiting("no line about its pods yet")
-        return True
-
-    await scene.until("a pod beside it is read", is_followed)
+    await expect_values(scene, [0], pods_path(FORGED), f"app={FORGED}", 90)
 
 
 def _no_line_but_ours(scene: Stage) -> None:

@@ -10,8 +10,10 @@ import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import manifests
+from container import Replica
 from control_plane import INFLIGHT_USER
 from engine import Play
 from kubectl import Plain, apply, merge, path_of, read_objects
@@ -184,6 +186,8 @@ async def _pods(scene: Stage, rules: Rules) -> None:
     async with Load(scene.kubelet, known, known) as load:
         load.hold(4)
         await expect_values(scene, [4], external_path(known), f"app={known}")
+        for replica in scene.replicas:
+            await scene.until("each replica reads both pods", partial(_says_four, scene, replica, known), TOLD_SECONDS)
         async with Polling(lambda: values(scene, external_path(known), f"app={known}")) as polling:
             await _without_rule(scene, rules, "pods", seen)
         low = [each for each in polling.values if each != [4]]
@@ -197,6 +201,14 @@ async def _pods(scene: Stage, rules: Rules) -> None:
         "without pods: said at once in the log; after 15 s no sum, with the command in the HPA's condition; known pods"
     )
     scene.say("  are read on, and a Pods metric is answered; given back, all is found")
+
+
+async def _says_four(scene: Stage, replica: Replica, namespace: str) -> bool:
+    path = f"{external_path(namespace)}?labelSelector=app%3D{namespace}"
+    status, body = await ask(scene, path, "front-proxy", AS_ADMIN, port=replica.port)
+    if status != 200 or '"value":"4"' not in body:
+        raise Waiting(f"{status}: {body}")
+    return True
 
 
 async def _scales(scene: Stage, rules: Rules) -> None:
