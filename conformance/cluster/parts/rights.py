@@ -87,6 +87,7 @@ async def rights(scene: Stage) -> None:
     async with Load(scene.kubelet, NAME, NAMESPACE) as load, _traffic(scene):
         load.hold(6)
         await expect_values(scene, [6], external_path(NAMESPACE), SELECTOR)
+        await _each_replica_says(scene, 6, NAMESPACE)
         await all_at_once(_pods(scene, rules), _one_by_one(scene, rules))
     require({each.pod.name: each.pod.restarts for each in scene.replicas} == restarts, "Inflight was restarted")
     await scene.delete(f"/api/v1/namespaces/{NAMESPACE}")
@@ -186,8 +187,7 @@ async def _pods(scene: Stage, rules: Rules) -> None:
     async with Load(scene.kubelet, known, known) as load:
         load.hold(4)
         await expect_values(scene, [4], external_path(known), f"app={known}")
-        for replica in scene.replicas:
-            await scene.until("each replica reads both pods", partial(_says_four, scene, replica, known), TOLD_SECONDS)
+        await _each_replica_says(scene, 4, known)
         async with Polling(lambda: values(scene, external_path(known), f"app={known}")) as polling:
             await _without_rule(scene, rules, "pods", seen)
         low = [each for each in polling.values if each != [4]]
@@ -203,12 +203,18 @@ async def _pods(scene: Stage, rules: Rules) -> None:
     scene.say("  are read on, and a Pods metric is answered; given back, all is found")
 
 
-async def _says_four(scene: Stage, replica: Replica, namespace: str) -> bool:
+async def _each_replica_says(scene: Stage, value: int, namespace: str) -> None:
+    """An answer through the Service is one replica's; the other may have looked for the pods' pages a moment later."""
     path = f"{external_path(namespace)}?labelSelector=app%3D{namespace}"
-    status, body = await ask(scene, path, "front-proxy", AS_ADMIN, port=replica.port)
-    if status != 200 or '"value":"4"' not in body:
-        raise Waiting(f"{status}: {body}")
-    return True
+
+    async def says(replica: Replica) -> bool:
+        status, body = await ask(scene, path, "front-proxy", AS_ADMIN, port=replica.port)
+        if status != 200 or f'"value":"{value}"' not in body:
+            raise Waiting(f"{status}: {body}")
+        return True
+
+    for replica in scene.replicas:
+        await scene.until(f"{replica.pod.name} says {value}", partial(says, replica), TOLD_SECONDS)
 
 
 async def _scales(scene: Stage, rules: Rules) -> None:
